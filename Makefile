@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# nfq2xdp. `make help` lists the targets; V=1 shows the commands.
+
+VERSION := 0.1.0
+BUILD   ?= build
+PREFIX  ?= /usr/local
+CC      ?= cc
+CLANG   ?= clang
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
+Q       := $(if $(V),,@)
+say      = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
+
+# Debian and Ubuntu packages: to build and run, to test, and (VM=1) to test on other kernels.
+DEPS     = make gcc libc6-dev linux-libc-dev clang llvm bpftool pkg-config libbpf-dev libelf-dev \
+	   libnetfilter-queue-dev libnftnl-dev libmnl-dev libcyaml-dev libyaml-dev libjansson-dev \
+	   libevent-dev libcap-ng-dev scdoc
+DEPS    += libcmocka-dev libclang-rt-dev clang-format-14 clang-tidy-14 shellcheck iproute2 nftables iptables \
+	   procps jq util-linux
+DEPS_VM  = qemu-system-x86 busybox-static cpio xz-utils ca-certificates
+
+PKGS     = libbpf libnetfilter_queue libnftnl libmnl libcyaml yaml-0.1 jansson libevent_core libcap-ng
+WARN     = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
+CFLAGS  ?= -O2 -g
+SAN     :=
+CPPFLAGS_ALL = -I. -I$(BUILD) -D_GNU_SOURCE -DVERSION='"$(VERSION)"' $(CPPFLAGS)
+CFLAGS_ALL   = -std=gnu17 $(WARN) $(SAN) $(CFLAGS) $(shell pkg-config --cflags $(PKGS))
+LDLIBS_ALL   = $(shell pkg-config --libs $(PKGS)) -lpthread
+BPF_CFLAGS   = --target=bpf -mcpu=v3 -std=gnu17 -O2 -g -Wall -Wextra -Wshadow -Werror \
+	       -Wimplicit-int-conversion -I. -I/usr/include/$(shell $(CC) -print-multiarch)
+FUZZ_CFLAGS  = -std=gnu17 -Wall -Wextra -Wshadow -Wimplicit-int-conversion -Werror -O1 -g -I. -D_GNU_SOURCE \
+	       -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
+
+LIB_SRC  := $(filter-out %.bpf.c,$(wildcard core/*.c rules/*.c xdp/*.c nfq-fallback/*.c migrate/*.c))
+BPF_SRC  := $(wildcard xdp/*.bpf.c)
+VEC_SRC  := $(wildcard tests/vectors/*.c)
+TEST_SRC := $(wildcard tests/unit/test_*.c tests/bpf/test_*.c tests/netns/test_*.c)
+LAB_SRC  := $(wildcard tests/lab/*.c)
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
+
+obj       = $(patsubst %.c,$(BUILD)/%.o,$(1))
+LIB_OBJ  := $(call obj,$(LIB_SRC))
+SKEL     := $(patsubst %.bpf.c,$(BUILD)/%.skel.h,$(BPF_SRC))
+TEST_BIN := $(patsubst %.c,$(BUILD)/%,$(TEST_SRC))
+LAB_BIN  := $(patsubst %.c,$(BUILD)/%,$(LAB_SRC))
+FUZZ_BIN := $(patsubst %.c,$(BUILD)/%,$(FUZZ_SRC))
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all deps demo test lint asan fuzz help install clean tests vm
+
+all: $(BUILD)/nfq2xdp ## build the binary: build/nfq2xdp
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+# Nothing but this target installs. Prints what it would do when it may not.
+deps: ## install the missing packages (VM=1: also those of the VM tier)
+	@missing=; for p in $(DEPS) $(if $(VM),$(DEPS_VM)); do \
+		dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || missing="$$missing $$p"; \
+	done; \
+	[ -z "$$missing" ] && exit 0; \
+	if [ "$$(id -u)" != 0 ]; then \
+		echo "deps: missing:$$missing" >&2; \
+		echo "deps: as root: apt-get update && apt-get install -y --no-install-recommends$$missing" >&2; \
+		exit 1; \
+	fi; \
+	echo "deps: installing$$missing"; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	apt-get -q update >$(or $(TMPDIR),/tmp)/nfq2xdp-deps.log 2>&1 && \
+	apt-get -q install -y --no-install-recommends $$missing >>$(or $(TMPDIR),/tmp)/nfq2xdp-deps.log 2>&1 || \
+	{ tail -5 $(or $(TMPDIR),/tmp)/nfq2xdp-deps.log >&2; exit 1; }
+
+demo: deps ## migrate live traffic in a throw-away lab (VM=1: inside a qemu guest)
+	$(Q)$(MAKE) --no-print-directory all tests
+	$(Q)$(if $(VM),tests/vm/run.sh demo,tests/lab/demo.sh)
+
+test: deps ## every tier that can run here
+	$(Q)$(MAKE) --no-print-directory all tests
+	$(Q)tests/run.sh $(TIERS)
+
+tests: $(TEST_BIN) $(LAB_BIN)
+
+vm: ## the bpf and netns tiers on other kernels, under qemu
+	$(Q)$(MAKE) --no-print-directory deps VM=1
+	$(Q)$(MAKE) --no-print-directory all tests
+	$(Q)tests/vm/run.sh matrix
+
+lint: $(SKEL) ## formatting, clang-tidy, shellcheck, dependency direction
+	$(Q)tests/lint.sh
+
+asan: ## unit tests and the binary with address and undefined-behaviour sanitizers
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/asan \
+		SAN="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer" \
+		CFLAGS="-O1 -g" all tests
+	$(Q)BUILD=$(BUILD)/asan tests/run.sh $(or $(TIERS),unit)
+
+FUZZ_SECONDS ?= 60
+fuzz: $(FUZZ_BIN) ## 60 s of differential fuzzing (FUZZ_SECONDS, FUZZ_ARGS)
+	$(Q)tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZ_BIN)
+
+install: all ## install below $(DESTDIR)$(PREFIX)
+	install -D -m 0755 $(BUILD)/nfq2xdp $(DESTDIR)$(PREFIX)/sbin/nfq2xdp
+
+clean: ## remove build/
+	rm -rf $(BUILD)
+
+$(BUILD)/nfq2xdp: $(BUILD)/main.o $(LIB_OBJ)
+	$(call say,LINK,$@)$(CC) $(CFLAGS_ALL) -o $@ $^ $(LDLIBS_ALL)
+
+$(BUILD)/%.o: %.c Makefile | $(SKEL)
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+$(BUILD)/%.bpf.o: %.bpf.c Makefile
+	@mkdir -p $(@D)
+	$(call say,BPF,$@)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
+	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $(subst .,_,$(notdir $*)) >$@
+
+$(TEST_BIN): $(BUILD)/%: $(BUILD)/%.o $(LIB_OBJ) $(call obj,$(VEC_SRC))
+	$(call say,LINK,$@)$(CC) $(CFLAGS_ALL) -o $@ $^ $(LDLIBS_ALL) -lcmocka
+
+$(LAB_BIN): $(BUILD)/%: $(BUILD)/%.o
+	$(call say,LINK,$@)$(CC) $(CFLAGS_ALL) -o $@ $^ $(LDLIBS_ALL)
+
+$(FUZZ_BIN): $(BUILD)/%: %.c $(wildcard tests/fuzz/*.[ch]) $(wildcard core/*.h) Makefile
+	@mkdir -p $(@D)
+	$(call say,FUZZ,$@)$(CLANG) $(FUZZ_CFLAGS) -o $@ $< $(filter-out $(FUZZ_SRC),$(wildcard tests/fuzz/*.c))
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * parse -> match -> select -> rewrite, written once. Compiled into the BPF programs, the NFQUEUE
+ * handler, the unit tests and the fuzzer: both paths run this code.
+ *
+ * Freestanding: no libc, no BPF helper, no map, no clock; what a step needs is passed in. Every
+ * step returns an enum df_reason when the packet's fate is decided, or DF_GO_ON.
+ *
+ * Invariants (cited as "packet P1" and so on):
+ *  P1  No byte outside [data, data_end) is read or written. `data` is even.
+ *  P2  Nothing is written before the packet matched and was selected.
+ *  P3  Only frag_off, check and (ip-id: assign) id of the matched IPv4 header are ever written.
+ *  P4  The one's-complement sum of the header is unchanged by a write (RFC 1624). So a correct
+ * checksum stays correct, a wrong one stays wrong, and CHECKSUM_COMPLETE and an outer UDP checksum
+ * stay valid. P5  The UDP header and the payload are never written: the UDP checksum does not cover
+ * the IPv4 header (RFC 768). P6  A second pass over a handled packet writes nothing and returns
+ * DF_NO_DF.
+ */
+#pragma once
+
+#include <linux/if_ether.h>
+#include <linux/types.h>
+
+#include "core/abi.h"
+
+#define DF_GO_ON  (-1)
+#define DF_INLINE static inline __attribute__((always_inline))
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define DF_BE16(x)   ((__be16)__builtin_bswap16((__u16)(x)))
+#define DF_HOST16(x) __builtin_bswap16((__u16)(x))
+#define DF_HOST32(x) __builtin_bswap32((__u32)(x))
+#else
+#define DF_BE16(x)   ((__be16)(x))
+#define DF_HOST16(x) ((__u16)(x))
+#define DF_HOST32(x) ((__u32)(x))
+#endif
+
+#define DF_IP_DF     DF_BE16(0x4000) /* RFC 791: "don't fragment" */
+#define DF_IP_MF     DF_BE16(0x2000) /* RFC 791: "more fragments" */
+#define DF_IP_OFFSET DF_BE16(0x1fff) /* RFC 791: fragment offset */
+
+#define DF_IPPROTO_UDP 17
+
+#define DF_VLAN_TAGS_MAX 2
+
+/*
+ * Our own headers, because an Ethernet header of 14 bytes leaves what follows 2-aligned and no
+ * more: the kernel's structs promise 4. Every pointer made here stays even as long as `data` is,
+ * which it is on every driver.
+ */
+#define DF_WIRE __attribute__((packed, aligned(2)))
+
+struct DF_WIRE df_eth {
+	__u8 dst[ETH_ALEN];
+	__u8 src[ETH_ALEN];
+	__be16 proto_be;
+};
+
+struct DF_WIRE df_vlan { /* what follows an ethertype of 802.1Q or 802.1ad */
+	__be16 tci_be;
+	__be16 proto_be;
+};
+
+struct DF_WIRE df_ipv4 { /* RFC 791, section 3.1 */
+	__u8 version_ihl;
+	__u8 tos;
+	__be16 tot_len_be;
+	__be16 id_be;
+	__be16 frag_off_be;
+	__u8 ttl;
+	__u8 protocol;
+	__u16 check;
+	__be32 saddr_be;
+	__be32 daddr_be;
+};
+
+struct DF_WIRE df_udp { /* RFC 768 */
+	__be16 sport_be;
+	__be16 dport_be;
+	__be16 len_be;
+	__u16 check;
+};
+
+struct DF_WIRE df_vxlan { /* RFC 7348, section 5 */
+	__be32 flags_be; /* 0x08000000: the VNI is valid; all other bits are reserved and ignored on
+			    receipt */
+	__be32 vni_be; /* VNI in the upper 24 bits */
+};
+
+_Static_assert(sizeof(struct df_eth) == 14 && sizeof(struct df_ipv4) == 20, "wire layout");
+_Static_assert(sizeof(struct df_udp) == 8 && sizeof(struct df_vxlan) == 8, "wire layout");
+
+/* A packet being looked at. ip and udp are set when df_match() returns DF_GO_ON, and point into it.
+ */
+struct df_pkt {
+	void *data;
+	void *data_end;
+	struct df_ipv4 *ip;
+	struct df_udp *udp;
+};
+
+DF_INLINE __u32 df_ihl(const struct df_ipv4 *ip) /* in bytes */
+{
+	return (ip->version_ihl & 0x0fU) * 4;
+}
+
+/* The IPv4 and UDP headers at `at`. Sets pkt->ip and pkt->udp on DF_GO_ON. */
+DF_INLINE int df_parse_ipv4(struct df_pkt *pkt, void *at)
+{
+	struct df_ipv4 *ip = at;
+	struct df_udp *udp;
+
+	if ((void *)(ip + 1) > pkt->data_end)
+		return DF_TRUNCATED;
+	if (ip->version_ihl >> 4 != 4 || df_ihl(ip) < sizeof(*ip))
+		return DF_MALFORMED;
+	if (ip->protocol != DF_IPPROTO_UDP)
+		return DF_NOT_UDP;
+	if (ip->frag_off_be & DF_IP_OFFSET)
+		return DF_FRAGMENT;
+	if (DF_HOST16(ip->tot_len_be) < df_ihl(ip) + sizeof(*udp))
+		return DF_MALFORMED;
+	udp = at + df_ihl(ip);
+	if ((void *)(udp + 1) > pkt->data_end)
+		return DF_TRUNCATED;
+	pkt->ip = ip;
+	pkt->udp = udp;
+	return DF_GO_ON;
+}
+
+/* What follows an ethertype `proto_be`: at most two VLAN tags (802.1Q, 802.1ad), then IPv4. */
+DF_INLINE int df_parse_l3(struct df_pkt *pkt, void *at, __be16 proto_be)
+{
+	for (int i = 0; i < DF_VLAN_TAGS_MAX; i++) {
+		struct df_vlan *vlan = at;
+
+		if (proto_be != DF_BE16(ETH_P_8021Q) && proto_be != DF_BE16(ETH_P_8021AD))
+			break;
+		if ((void *)(vlan + 1) > pkt->data_end)
+			return DF_TRUNCATED;
+		proto_be = vlan->proto_be;
+		at = vlan + 1;
+	}
+	if (proto_be != DF_BE16(ETH_P_IP))
+		return DF_NOT_IPV4;
+	return df_parse_ipv4(pkt, at);
+}
+
+DF_INLINE int df_parse_eth(struct df_pkt *pkt, void *at)
+{
+	struct df_eth *eth = at;
+
+	if ((void *)(eth + 1) > pkt->data_end)
+		return DF_TRUNCATED;
+	return df_parse_l3(pkt, eth + 1, eth->proto_be);
+}
+
+/* Behind the outer UDP header: VXLAN, then the inner frame. */
+DF_INLINE int df_parse_vxlan(const volatile struct df_policy *policy, struct df_pkt *pkt)
+{
+	struct df_vxlan *vxlan = (void *)(pkt->udp + 1);
+	__u32 vni;
+	int known = policy->n_vni == 0;
+
+	if (pkt->udp->dport_be != DF_BE16(VXLAN_PORT))
+		return DF_NOT_VXLAN;
+	if ((void *)(vxlan + 1) > pkt->data_end)
+		return DF_TRUNCATED;
+	if (!(DF_HOST32(vxlan->flags_be) & 0x08000000))
+		return DF_NOT_VXLAN;
+	vni = DF_HOST32(vxlan->vni_be) >> 8;
+	for (int i = 0; i < DF_VNIS_MAX; i++)
+		if (i < policy->n_vni && policy->vni[i] == vni)
+			known = 1;
+	if (!known)
+		return DF_OTHER_VNI;
+	return df_parse_eth(pkt, vxlan + 1);
+}
+
+/*
+ * Does the packet match the policy? at: the first byte behind an ethertype of proto_be (network
+ * order): the XDP program passes what follows the Ethernet header, the NFQUEUE handler its payload.
+ * DF_GO_ON: it does, DF is set, pkt->ip and pkt->udp are valid.
+ */
+DF_INLINE int df_match(const volatile struct df_policy *policy, struct df_pkt *pkt, void *at,
+		       __be16 proto_be)
+{
+	int ret = df_parse_l3(pkt, at, proto_be);
+	int known = 0;
+
+	if (policy->encap == DF_ENCAP_VXLAN) {
+		/* Outer: anything that cannot carry VXLAN is "not VXLAN", whichever header said so.
+		 */
+		if (ret == DF_NOT_IPV4 || ret == DF_NOT_UDP)
+			return DF_NOT_VXLAN;
+		if (ret == DF_GO_ON)
+			ret = df_parse_vxlan(policy, pkt);
+	}
+	if (ret != DF_GO_ON)
+		return ret;
+	for (int i = 0; i < DF_PORTS_MAX; i++)
+		if (i < policy->n_dport && policy->dport_be[i] == pkt->udp->dport_be)
+			known = 1;
+	if (!known)
+		return DF_OTHER_PORT;
+	if (!(pkt->ip->frag_off_be & DF_IP_DF))
+		return DF_NO_DF;
+	if (DF_HOST16(pkt->ip->tot_len_be) < policy->min_len)
+		return DF_BELOW_MIN;
+	return DF_GO_ON;
+}
+
+/* A 64-bit finaliser: every input bit changes every output bit with probability near one half
+ * (MurmurHash3 fmix64). */
+DF_INLINE __u64 df_mix(__u64 h)
+{
+	h ^= h >> 33;
+	h *= 0xff51afd7ed558ccdULL;
+	h ^= h >> 33;
+	h *= 0xc4ceb9fe1a85ec53ULL;
+	h ^= h >> 33;
+	return h;
+}
+
+/* Same flow, same hash: addresses and ports, read as host-order numbers so that every machine
+ * agrees. */
+DF_INLINE __u64 df_flow_hash(const struct df_pkt *pkt)
+{
+	__u64 addrs = (__u64)DF_HOST32(pkt->ip->saddr_be) << 32 | DF_HOST32(pkt->ip->daddr_be);
+	__u64 ports = (__u64)DF_HOST16(pkt->udp->sport_be) << 16 | DF_HOST16(pkt->udp->dport_be);
+
+	return df_mix(addrs ^ df_mix(ports + 0x9e3779b97f4a7c15ULL));
+}
+
+/*
+ * Is this matching packet in the share? now: jiffies64. nth: this CPU's counter. A kind that is not
+ * known selects nothing (fail open). Flows selected at P percent stay selected at every larger P.
+ */
+DF_INLINE int df_select(const struct df_ctl *ctl, __u64 now, __u32 *nth, const struct df_pkt *pkt)
+{
+	__u32 kind = ctl->share_kind;
+
+	if (kind == DF_SHARE_NONE)
+		return DF_NOT_SELECTED;
+	if (ctl->deadline && now >= ctl->deadline)
+		return DF_LEASE_EXPIRED;
+	if (kind == DF_SHARE_ALL)
+		return DF_GO_ON;
+	if (kind == DF_SHARE_NTH && ctl->share_n) {
+		if (++*nth < ctl->share_n)
+			return DF_NOT_SELECTED;
+		*nth = 0;
+		return DF_GO_ON;
+	}
+	if (kind == DF_SHARE_FLOW && (__u32)df_flow_hash(pkt) < ctl->share_n)
+		return DF_GO_ON;
+	return DF_NOT_SELECTED;
+}
+
+/*
+ * The checksum after one 16-bit word changed from old to new: HC' = ~(~HC + ~m + m'), RFC 1624
+ * eqn. 3. One's-complement sums do not depend on byte order (RFC 1071), so all three are used as
+ * they stand in the packet.
+ */
+DF_INLINE __u16 df_csum_update(__u16 check, __u16 old, __u16 new)
+{
+	__u32 sum = (__u16)~check + (__u32)(__u16)~old + new;
+
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (__u16)~sum;
+}
+
+/*
+ * The ID that ip-id: assign gives: never 0, and a function of the packet alone, so that both paths
+ * give a packet the same one. Mixed from the flow, the UDP length and checksum, and the first eight
+ * payload bytes when they are there. Two datagrams of one flow that agree in all of these share an
+ * ID; others do with probability 1/65,535.
+ */
+DF_INLINE __be16 df_assigned_id(const struct df_pkt *pkt)
+{
+	const __u8 *payload = (const __u8 *)(pkt->udp + 1);
+	__u64 hash = df_flow_hash(pkt);
+	__u64 head = 0;
+	__u16 id;
+
+	hash ^= (__u64)DF_HOST16(pkt->udp->len_be) << 16 | DF_HOST16(pkt->udp->check);
+	/* Asked of tot_len too: XDP sees the padding of a short frame, netfilter does not. */
+	if (DF_HOST16(pkt->ip->tot_len_be) >= df_ihl(pkt->ip) + 16 &&
+	    (const void *)(payload + 8) <= pkt->data_end)
+		for (int i = 0; i < 8; i++)
+			head = head << 8 | payload[i];
+	hash = df_mix(df_mix(hash) ^ head);
+	id = (__u16)(hash >> 48);
+	return DF_BE16(id ? id : 1);
+}
+
+/* Clear DF of a matched and selected packet: packet P3, P4, P5. */
+DF_INLINE enum df_reason df_rewrite(const volatile struct df_policy *policy, struct df_pkt *pkt)
+{
+	struct df_ipv4 *ip = pkt->ip;
+	__be16 old = ip->frag_off_be;
+	__be16 new = (__be16)(old & ~DF_IP_DF);
+
+	ip->check = df_csum_update(ip->check, old, new);
+	ip->frag_off_be = new;
+	/* Never a fragment's ID: its other fragments carry no ports and keep theirs (RFC 791
+	 * reassembly). */
+	if (ip->id_be || (new &DF_IP_MF))
+		return DF_CLEARED;
+	if (policy->ip_id != DF_IP_ID_ASSIGN)
+		return DF_CLEARED_ID0;
+	new = df_assigned_id(pkt);
+	ip->check = df_csum_update(ip->check, 0, new);
+	ip->id_be = new;
+	return DF_CLEARED_ASSIGNED;
+}
