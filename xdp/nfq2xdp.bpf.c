@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The XDP path. XDP_PASS on every way out: the packet goes on with DF cleared, or as it came. What
+ * is not cleared here still has DF and so falls to the netfilter rule behind.
+ */
+#include <linux/bpf.h>
+
+#include <bpf/bpf_helpers.h>
+
+#include "core/packet.h"
+
+const volatile struct df_policy policy;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct df_ctl);
+} ctl SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct df_stats);
+} stats SEC(".maps");
+
+static __always_inline int handle(struct xdp_md *ctx)
+{
+	struct df_pkt pkt = {
+		.data = (void *)(long)ctx->data,
+		.data_end = (void *)(long)ctx->data_end,
+	};
+	struct df_eth *eth = pkt.data;
+	struct df_stats *count;
+	struct df_ctl *control;
+	__u32 zero = 0;
+	int reason;
+
+	/* The first thing, so that nothing is ever done without being counted (abi I2). */
+	count = bpf_map_lookup_elem(&stats, &zero);
+	if (!count)
+		return XDP_PASS;
+	if ((void *)(eth + 1) > pkt.data_end) {
+		count->reason[DF_TRUNCATED]++;
+		return XDP_PASS;
+	}
+	reason = df_match(&policy, &pkt, eth + 1, eth->proto_be);
+	if (reason == DF_GO_ON) {
+		control = bpf_map_lookup_elem(&ctl, &zero);
+		reason = control ? df_select(control, bpf_jiffies64(), &count->nth, &pkt)
+				 : DF_ERROR;
+		if (reason == DF_GO_ON)
+			reason = (int)df_rewrite(&policy, &pkt);
+	}
+	if (reason >= 0 && reason < DF_REASON_MAX)
+		count->reason[reason]++;
+	return XDP_PASS;
+}
+
+SEC("xdp")
+int n2x_xdp(struct xdp_md *ctx)
+{
+	return handle(ctx);
+}
+
+SEC("xdp.frags")
+int n2x_xdp_frags(struct xdp_md *ctx)
+{
+	return handle(ctx);
+}
+
+/* User space's view of the clock that leases are measured in: writes jiffies64 into the packet.
+ * Never attached. */
+SEC("xdp")
+int n2x_clock(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data;
+
+	if (data + sizeof(__u64) > (void *)(long)ctx->data_end)
+		return XDP_ABORTED;
+	*(__u64 *)data = bpf_jiffies64();
+	return XDP_PASS;
+}
+
+char LICENSE[] SEC("license") = "GPL";
