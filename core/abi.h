@@ -84,6 +84,8 @@ struct df_ctl {
 	__u64 deadline;
 	__u32 generation; /* number of the rollout, from 1 */
 	__u32 writes; /* share writes since this rollout's start */
+	__u32 done; /* 1: the NFQUEUE path was taken away on purpose */
+	__u32 pad;
 };
 
 /* One per CPU in the pinned map "stats"; one per worker thread in the NFQUEUE path. */
@@ -97,7 +99,7 @@ _Static_assert(sizeof(struct df_policy) == 104, "layout");
 _Static_assert(__builtin_offsetof(struct df_policy, vni) == 32, "layout");
 _Static_assert(__builtin_offsetof(struct df_policy, n_dport) == 96, "layout");
 _Static_assert(__builtin_offsetof(struct df_policy, min_len) == 100, "layout");
-_Static_assert(sizeof(struct df_ctl) == 24, "layout");
+_Static_assert(sizeof(struct df_ctl) == 32, "layout");
 _Static_assert(__builtin_offsetof(struct df_ctl, deadline) == 8, "layout");
 _Static_assert(__builtin_offsetof(struct df_ctl, generation) == 16, "layout");
 _Static_assert(sizeof(struct df_stats) == 8 * DF_REASON_MAX + 8, "layout");

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The options that commands have in common, by getopt_long(3). */
+#pragma once
+
+#include <stdbool.h>
+
+#include "core/err.h"
+#include "core/policy.h"
+
+enum args_want {
+	ARGS_CONFIG = 1 << 0, /* -c FILE is required, and read */
+	ARGS_DRY_RUN = 1 << 1, /* --dry-run */
+	ARGS_SPLIT = 1 << 2, /* --every N, or --percent P --by flow */
+	ARGS_INSTANCE = 1 << 3, /* one optional operand */
+	ARGS_DETACH = 1 << 4, /* --detach, --allow-link-reset */
+	ARGS_LOCAL_ONLY = 1 << 5, /* --local-only */
+};
+
+struct args {
+	const char *config;
+	const char *instance; /* the operand, or NULL */
+	struct share share; /* ARGS_SPLIT: what was asked for */
+	bool json;
+	bool dry_run;
+	bool detach;
+	bool allow_link_reset;
+	bool local_only;
+};
+
+/*
+ * Parses argv[1..]; --json and --verbose are always taken. With ARGS_CONFIG the file is loaded into
+ * *policy. Returns 0 or -N2X_USAGE.
+ */
+int args_parse(int argc, char **argv, unsigned int want, struct args *out, struct policy *policy,
+	       struct err *err);

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Exit codes, and how a failure travels up: the function that knows fills a struct err with one
+ * line (what, where, what to do) and returns the negative exit code; the command prints the line
+ * once and returns the code.
+ */
+#pragma once
+
+enum n2x_exit {
+	N2X_OK = 0,
+	N2X_NO = 1, /* a check said no: mismatch, refused step, gate failed */
+	N2X_USAGE = 2, /* command line or configuration */
+	N2X_INACTIVE = 3, /* there is nothing to act on */
+	N2X_DEGRADED = 4, /* active, but something is missing */
+	N2X_FOREIGN = 5, /* somebody else's object is in the way */
+	N2X_SYSTEM = 6, /* kernel, driver or permission */
+	N2X_ROLLED_BACK = 7,
+};
+
+struct err {
+	char text[512];
+};
+
+/* Fills err and returns -code. */
+int err_set(struct err *err, enum n2x_exit code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "core/instance.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "core/abi.h"
+#include "core/util.h"
+
+uint64_t instance_netns(void)
+{
+	struct stat st;
+
+	return stat("/proc/thread-self/ns/net", &st) == 0 ? st.st_ino : 0;
+}
+
+void instance_escape(const char *name, char *out, size_t size)
+{
+	size_t used = 0;
+
+	for (; *name && used + 4 <= size; name++) {
+		if (*name == '.' || *name == '%')
+			used += (size_t)snprintf(out + used, size - used, "%%%02x", *name);
+		else
+			out[used++] = *name;
+	}
+	out[used] = '\0';
+}
+
+void instance_unescape(const char *name, char *out, size_t size)
+{
+	size_t used = 0;
+
+	while (*name && used + 1 < size) {
+		unsigned int c;
+
+		if (*name == '%' && sscanf(name + 1, "%2x", &c) == 1) {
+			out[used++] = (char)c;
+			name += 3;
+		} else {
+			out[used++] = *name++;
+		}
+	}
+	out[used] = '\0';
+}
+
+void instance_pin_dir(const char *name, char out[PATH_MAX])
+{
+	char escaped[64] = "";
+
+	if (name)
+		instance_escape(name, escaped, sizeof(escaped));
+	snprintf(out, PATH_MAX, "%s/nfq2xdp/v%d/%" PRIu64 "%s%s", INSTANCE_BPFFS, ABI_VERSION,
+		 instance_netns(), name ? "/" : "", escaped);
+}
+
+int instance_run_path(const char *name, const char *suffix, char out[PATH_MAX], struct err *err)
+{
+	if (mkdir(INSTANCE_RUN_DIR, 0755) < 0 && errno != EEXIST)
+		return err_set(err, N2X_SYSTEM, "%s: %s: create it for this user", INSTANCE_RUN_DIR,
+			       strerror(errno));
+	snprintf(out, PATH_MAX, "%s/%" PRIu64 "-%s.%s", INSTANCE_RUN_DIR, instance_netns(), name,
+		 suffix);
+	return 0;
+}
+
+int instance_lock(const char *name, struct err *err)
+{
+	struct flock lock = { .l_type = F_WRLCK };
+	_cleanup_close_ int fd = -1;
+	char path[PATH_MAX];
+	int ret = instance_run_path(name, "lock", path, err);
+
+	if (ret < 0)
+		return ret;
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0)
+		return err_set(err, N2X_SYSTEM, "%s: %s", path, strerror(errno));
+	if (fcntl(fd, F_SETLK, &lock) == 0)
+		return TAKE_FD(fd);
+	lock.l_pid = 0;
+	fcntl(fd, F_GETLK, &lock);
+	return err_set(
+		err, N2X_FOREIGN,
+		"%s: another nfq2xdp command is changing it (pid %d): wait for it, or end it", name,
+		lock.l_pid);
+}
+
+int instance_next_generation(int lock, struct err *err)
+{
+	uint32_t generation = 0;
+
+	if (pread(lock, &generation, sizeof(generation), 0) < 0)
+		return err_set(err, N2X_SYSTEM, "cannot read the lock file: %s", strerror(errno));
+	generation = generation < INT32_MAX ? generation + 1 : 1;
+	if (pwrite(lock, &generation, sizeof(generation), 0) != sizeof(generation))
+		return err_set(err, N2X_SYSTEM, "cannot write the lock file: %s", strerror(errno));
+	return (int)generation;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The main loop of `run`: wait for the word to stop, and look after things meanwhile. */
+#pragma once
+
+enum loop_end {
+	LOOP_STOPPED, /* SIGTERM, SIGINT or SIGHUP */
+	LOOP_FD, /* the descriptor became readable */
+	LOOP_TICK, /* tick() said so */
+};
+
+struct loop {
+	int fd; /* -1: none */
+	int (*tick)(void *ctx); /* every second; non-zero ends the loop. NULL: none */
+	void (*ready)(void *ctx); /* called once, when a signal to stop is answered in order from
+				     now on */
+	void *ctx;
+};
+
+/* Holds back the signals that stop the loop: one that comes while things go up is answered when
+ * they are up. */
+void loop_hold_signals(void);
+
+/* Returns an enum loop_end, or -ENOMEM. Tells the service manager READY=1 after ready(), and
+ * STOPPING=1. */
+int loop_wait(const struct loop *loop);

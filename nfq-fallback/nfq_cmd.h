@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#pragma once
+
+/* nfq2xdp run nfqueue. Returns an enum n2x_exit. */
+int nfq_cmd_run(int argc, char **argv);

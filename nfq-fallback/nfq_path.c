@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "nfq-fallback/nfq_path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "core/cap.h"
+#include "core/instance.h"
+#include "core/log.h"
+#include "core/loop.h"
+#include "core/util.h"
+#include "nfq-fallback/nfq_queue.h"
+
+#define DRAIN_QUIET_MS \
+	100 /* empty for this long with the rule gone: nothing is on its way any more */
+#define DRAIN_LIMIT_MS 5000
+
+/* The state file, mapped by the process that runs and by those who look. */
+struct nfq_state {
+	uint32_t abi; /* ABI_VERSION */
+	uint16_t queue;
+	uint16_t threads;
+	uint32_t ready; /* 1: queues bound and rule in place */
+	uint32_t owner;
+	uint64_t rule_base; /* verdicts given before the present rule was put in */
+	struct df_stats stats[POLICY_THREADS_MAX];
+};
+
+struct worker {
+	pthread_t thread;
+	bool started;
+	struct nfq_queue *queue;
+	int stop_fd; /* readable: stop */
+	int failed_fd; /* written when the queue cannot be read any more */
+};
+
+struct nfq_path {
+	const struct policy *policy;
+	struct nfq_state *state;
+	int lock_fd;
+	int stop_fd;
+	int failed_fd;
+	struct nft *nft;
+	struct nft_installed rules;
+	struct worker worker[POLICY_THREADS_MAX];
+	bool failed;
+};
+
+static uint64_t handled(const struct nfq_state *state, uint64_t reason[DF_REASON_MAX])
+{
+	uint64_t sum = 0;
+
+	for (unsigned int t = 0; t < state->threads; t++) {
+		for (unsigned int r = 0; r < DF_REASON_MAX; r++) {
+			uint64_t n = __atomic_load_n(&state->stats[t].reason[r], __ATOMIC_RELAXED);
+
+			sum += n;
+			if (reason)
+				reason[r] += n;
+		}
+	}
+	return sum;
+}
+
+static int state_map(int fd, int prot, struct nfq_state **out)
+{
+	void *p = mmap(NULL, sizeof(struct nfq_state), prot, MAP_SHARED, fd, 0);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	*out = p;
+	return 0;
+}
+
+/* Takes the state file of this instance (N2) and empties it. */
+static int state_take(struct nfq_path *path, struct err *err)
+{
+	struct flock lock = { .l_type = F_WRLCK };
+	const struct policy *policy = path->policy;
+	char name[PATH_MAX];
+	int ret = instance_run_path(policy->interface, "nfqueue", name, err);
+
+	if (ret < 0)
+		return ret;
+	path->lock_fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (path->lock_fd < 0)
+		return err_set(err, N2X_SYSTEM, "%s: %s", name, strerror(errno));
+	if (fcntl(path->lock_fd, F_SETLK, &lock) < 0) {
+		fcntl(path->lock_fd, F_GETLK, &lock);
+		return err_set(err, N2X_FOREIGN, "%s: the NFQUEUE path runs already (pid %d)",
+			       policy->interface, lock.l_pid);
+	}
+	if (ftruncate(path->lock_fd, 0) < 0 ||
+	    ftruncate(path->lock_fd, sizeof(struct nfq_state)) < 0)
+		return err_set(err, N2X_SYSTEM, "%s: %s", name, strerror(errno));
+	ret = state_map(path->lock_fd, PROT_READ | PROT_WRITE, &path->state);
+	if (ret < 0)
+		return err_set(err, N2X_SYSTEM, "%s: %s", name, strerror(-ret));
+	path->state->abi = ABI_VERSION;
+	path->state->queue = policy->nfqueue.queue;
+	path->state->threads = policy->nfqueue.threads;
+	return 0;
+}
+
+static int open_queues(struct nfq_path *path, struct err *err)
+{
+	const struct policy *policy = path->policy;
+
+	for (unsigned int i = 0; i < policy->nfqueue.threads; i++) {
+		uint16_t num = (uint16_t)(policy->nfqueue.queue + i);
+		struct nfq_queue_info info = { 0 };
+		int ret = nfq_queue_open(&path->worker[i].queue, num,
+					 policy->nfqueue.fail == NFQ_FAIL_OPEN, &policy->df,
+					 &path->state->stats[i]);
+
+		if (ret == -EBUSY) {
+			nfq_queue_read(num, &info);
+			return err_set(
+				err, N2X_FOREIGN,
+				"queue %u is taken (netlink port %u): stop that program, or choose another "
+				"nfqueue.queue",
+				num, info.portid);
+		}
+		if (ret == -EOPNOTSUPP)
+			return err_set(
+				err, N2X_SYSTEM,
+				"this kernel has no nfnetlink_queue: load it (modprobe nfnetlink_queue)");
+		if (ret < 0)
+			return err_set(err, N2X_SYSTEM, "queue %u: %s", num, strerror(-ret));
+	}
+	return 0;
+}
+
+/* The data path: nothing but the queue and the word to stop. */
+static void *work(void *arg)
+{
+	struct worker *worker = arg;
+	struct pollfd fds[] = {
+		{ .fd = nfq_queue_fd(worker->queue), .events = POLLIN },
+		{ .fd = worker->stop_fd, .events = POLLIN },
+	};
+
+	while (!(fds[1].revents & POLLIN)) {
+		int ret = nfq_queue_service(worker->queue);
+
+		if (ret < 0) {
+			log_info("a queue cannot be read: %s", strerror(-ret));
+			eventfd_write(worker->failed_fd, 1);
+			break;
+		}
+		poll(fds, ARRAY_SIZE(fds), ret ? 0 : -1);
+	}
+	return NULL;
+}
+
+/* Signals are for the main thread: the workers start with all of them blocked. */
+static int start_workers(struct nfq_path *path, struct err *err)
+{
+	sigset_t all, before;
+	int ret = 0;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	for (unsigned int i = 0; i < path->policy->nfqueue.threads && ret == 0; i++) {
+		struct worker *worker = &path->worker[i];
+
+		worker->stop_fd = path->stop_fd;
+		worker->failed_fd = path->failed_fd;
+		ret = pthread_create(&worker->thread, NULL, work, worker);
+		worker->started = ret == 0;
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return ret ? err_set(err, N2X_SYSTEM, "cannot start a thread: %s", strerror(ret)) : 0;
+}
+
+static int install(struct nfq_path *path, struct err *err)
+{
+	int ret = nft_install(path->nft, path->policy, &path->rules, err);
+
+	if (ret < 0)
+		return ret;
+	path->state->owner = path->rules.owner;
+	path->state->rule_base = handled(path->state, NULL);
+	return 0;
+}
+
+/* Without the owner flag anybody's `nft flush ruleset` takes our table: look, put it back, say so.
+ */
+static int watch(void *ctx)
+{
+	struct nfq_path *path = ctx;
+	struct nft_counters now;
+	struct err err;
+
+	if (nft_read(path->policy->interface, &now, &err) < 0 || now.has_queue)
+		return 0;
+	if (install(path, &err) == 0)
+		log_info(
+			"%s: somebody removed our nftables table: it is back; packets of the gap passed unmodified",
+			path->policy->interface);
+	else
+		log_info("%s: our nftables table is gone: %s", path->policy->interface, err.text);
+	return 0;
+}
+
+static void ready(void *ctx)
+{
+	struct nfq_path *path = ctx;
+
+	path->state->ready = 1;
+	log_info("%s: NFQUEUE path ready: queue %u, %u thread(s), %s, table owner flag %s",
+		 path->policy->interface, path->state->queue, path->state->threads,
+		 path->rules.compat ? "xt NFQUEUE through nft_compat" : "nft queue",
+		 path->rules.owner ? "on" : "off");
+}
+
+static int wait_for_end(struct nfq_path *path, struct err *err)
+{
+	const struct loop loop = {
+		.fd = path->failed_fd,
+		.tick = path->rules.owner ? NULL : watch,
+		.ready = ready,
+		.ctx = path,
+	};
+	int ret = loop_wait(&loop);
+
+	if (ret == LOOP_STOPPED)
+		return 0;
+	path->failed = true;
+	return err_set(err, N2X_SYSTEM,
+		       ret < 0 ? "cannot set up the event loop"
+			       : "a queue cannot be read any more");
+}
+
+static uint64_t depth(const struct nfq_state *state, uint64_t *dropped)
+{
+	struct nfq_queue_info info;
+	uint64_t sum = 0;
+
+	for (unsigned int i = 0; i < state->threads; i++) {
+		if (nfq_queue_read((uint16_t)(state->queue + i), &info) < 0)
+			continue;
+		sum += info.depth;
+		if (dropped)
+			*dropped += info.dropped + info.user_dropped;
+	}
+	return sum;
+}
+
+/*
+ * With the rule gone, waits until the workers have given every verdict. A packet that was between
+ * rule and queue when the rule went is covered by the quiet time.
+ */
+static void drain(struct nfq_path *path)
+{
+	unsigned int quiet_ms = 0;
+
+	for (unsigned int ms = 0; ms < DRAIN_LIMIT_MS && quiet_ms < DRAIN_QUIET_MS; ms++) {
+		quiet_ms = depth(path->state, NULL) ? 0 : quiet_ms + 1;
+		poll(NULL, 0, 1);
+	}
+	if (quiet_ms < DRAIN_QUIET_MS)
+		log_info("%s: %" PRIu64 " packets still wait after %d ms and are lost",
+			 path->policy->interface, depth(path->state, NULL), DRAIN_LIMIT_MS);
+}
+
+/* Undoes whatever of the path is up, last first (N1). Accepts half of it. */
+static void path_down(struct nfq_path *path)
+{
+	struct err err;
+
+	if (path->nft && nft_remove_queue(path->nft, path->policy->interface, &err) < 0)
+		log_info("%s", err.text);
+	if (path->state) {
+		path->state->ready = 0;
+		if (path->worker[0].started && !path->failed)
+			drain(path);
+	}
+	if (path->stop_fd >= 0)
+		eventfd_write(path->stop_fd, 1);
+	for (unsigned int i = 0; i < POLICY_THREADS_MAX; i++) {
+		if (path->worker[i].started)
+			pthread_join(path->worker[i].thread, NULL);
+		nfq_queue_close(path->worker[i].queue);
+	}
+	if (path->nft && nft_remove(path->nft, path->policy->interface, &err) < 0)
+		log_info("%s", err.text);
+	nft_close(path->nft);
+	if (path->state)
+		munmap(path->state, sizeof(*path->state));
+	for (int *fd = (int[]){ path->stop_fd, path->failed_fd, path->lock_fd, -2 }; *fd != -2;
+	     fd++)
+		util_closep(fd);
+}
+
+int nfq_path_run(const struct policy *policy, struct err *err)
+{
+	_cleanup_(path_down) struct nfq_path path = {
+		.policy = policy,
+		.lock_fd = -1,
+		.stop_fd = eventfd(0, EFD_CLOEXEC),
+		.failed_fd = eventfd(0, EFD_CLOEXEC),
+	};
+	int ret = cap_require(CAP_NEED_NFQUEUE, err);
+
+	if (ret < 0)
+		return ret;
+	if (!if_nametoindex(policy->interface))
+		return err_set(
+			err, N2X_USAGE,
+			"interface %s does not exist here: check `interface` and the namespace",
+			policy->interface);
+	if (path.stop_fd < 0 || path.failed_fd < 0)
+		return err_set(err, N2X_SYSTEM, "cannot make an eventfd");
+	loop_hold_signals();
+	ret = state_take(&path, err);
+	if (ret == 0)
+		ret = open_queues(&path, err);
+	if (ret == 0)
+		ret = start_workers(&path, err);
+	if (ret == 0)
+		ret = nft_open(&path.nft, err);
+	if (ret == 0)
+		ret = install(&path, err);
+	if (ret == 0)
+		ret = wait_for_end(&path, err);
+	return ret;
+}
+
+/* The process that holds the state file, 0 when none does. */
+static pid_t holder(int fd)
+{
+	struct flock lock = { .l_type = F_WRLCK };
+
+	return fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK ? lock.l_pid : 0;
+}
+
+static void state_unmapp(struct nfq_state **state)
+{
+	if (*state)
+		munmap(*state, sizeof(**state));
+}
+
+int nfq_path_read(const char *interface, struct nfq_path_info *out, struct err *err)
+{
+	_cleanup_(state_unmapp) struct nfq_state *state = NULL;
+	struct nfq_path_info info = { 0 };
+	_cleanup_close_ int fd = -1;
+	char name[PATH_MAX];
+	struct stat st;
+	uint64_t given;
+	int ret = nft_read(interface, &info.nft, err); /* before the verdicts: N3 */
+
+	if (ret == 0)
+		ret = instance_run_path(interface, "nfqueue", name, err);
+	if (ret < 0)
+		return ret;
+	fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0)
+		info.pid = holder(fd);
+	if (fd < 0 || !info.pid || fstat(fd, &st) < 0 || st.st_size != sizeof(*state) ||
+	    state_map(fd, PROT_READ, &state) < 0 || state->abi != ABI_VERSION ||
+	    state->threads > POLICY_THREADS_MAX) {
+		*out = (struct nfq_path_info){ .nft = info.nft };
+		return 0;
+	}
+	info.queue = state->queue;
+	info.threads = state->threads;
+	info.owner = state->owner;
+	info.depth = depth(state, &info.dropped);
+	info.handled = handled(state, info.reason);
+	info.running = state->ready && info.nft.has_queue;
+	given = info.handled - state->rule_base + info.depth + info.dropped;
+	info.unmodified = info.nft.queued > given ? info.nft.queued - given : 0;
+	*out = info;
+	return 0;
+}
+
+int nfq_path_stop(const char *interface, int timeout_ms, struct err *err)
+{
+	_cleanup_close_ int pidfd = -1;
+	_cleanup_close_ int fd = -1;
+	struct pollfd wait = { .events = POLLIN };
+	char name[PATH_MAX];
+	pid_t pid;
+	int ret = instance_run_path(interface, "nfqueue", name, err);
+
+	if (ret < 0)
+		return ret;
+	fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	pid = fd < 0 ? 0 : holder(fd);
+	if (!pid)
+		return 0;
+	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	/* The lock is asked again: now the pid cannot have become somebody else's. */
+	if (pidfd < 0 || holder(fd) != pid)
+		return holder(fd) ? err_set(err, N2X_SYSTEM, "pid %d: %s", pid, strerror(errno))
+				  : 0;
+	if (syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0) < 0)
+		return err_set(err, N2X_SYSTEM, "cannot stop the NFQUEUE path (pid %d): %s", pid,
+			       strerror(errno));
+	wait.fd = pidfd;
+	if (poll(&wait, 1, timeout_ms) != 1)
+		return err_set(err, N2X_SYSTEM,
+			       "the NFQUEUE path (pid %d) did not stop within %d ms", pid,
+			       timeout_ms);
+	return 0;
+}

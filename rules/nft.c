@@ -1,0 +1,701 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "rules/nft.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include <libmnl/libmnl.h>
+#include <libnftnl/chain.h>
+#include <libnftnl/common.h>
+#include <libnftnl/expr.h>
+#include <libnftnl/rule.h>
+#include <libnftnl/set.h>
+#include <libnftnl/table.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/xt_NFQUEUE.h>
+
+#include "core/packet.h"
+#include "core/util.h"
+
+#define CHAIN_QUEUE       "queue"
+#define CHAIN_LEAK        "leak"
+#define SET_PORTS         "ports"
+#define PRIORITY_QUEUE    (-450)
+#define PRIORITY_LEAK     (-449)
+#define TYPE_INET_SERVICE 13 /* nft's datatype number, so that `nft list` prints ports */
+
+struct nft {
+	struct mnl_socket *nl;
+	uint32_t seq;
+};
+
+/* A batch under construction. `what` remembers which object each message is about, for the error
+ * line. */
+struct batch {
+	struct mnl_nlmsg_batch *msgs;
+	uint32_t seq;
+	uint32_t first_seq;
+	const char *what[16];
+	char buf[2 * MNL_NLMSG_HDRLEN + 16384] __attribute__((aligned(NLMSG_ALIGNTO)));
+};
+
+static void table_freep(struct nftnl_table **t)
+{
+	if (*t)
+		nftnl_table_free(*t);
+}
+
+static void chain_freep(struct nftnl_chain **c)
+{
+	if (*c)
+		nftnl_chain_free(*c);
+}
+
+static void rule_freep(struct nftnl_rule **r)
+{
+	if (*r)
+		nftnl_rule_free(*r);
+}
+
+static void set_freep(struct nftnl_set **s)
+{
+	if (*s)
+		nftnl_set_free(*s);
+}
+
+static void batch_freep(struct batch **b)
+{
+	if (*b && (*b)->msgs)
+		mnl_nlmsg_batch_stop((*b)->msgs);
+	free(*b);
+}
+
+void nft_table_name(const char *interface, char out[NFT_TABLE_MAX])
+{
+	snprintf(out, NFT_TABLE_MAX, "nfq2xdp_%s", interface);
+	for (char *c = out; *c; c++)
+		if (!isalnum((unsigned char)*c) && *c != '_' && *c != '.')
+			*c = '_';
+}
+
+static struct batch *batch_new(struct nft *nft)
+{
+	struct batch *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return NULL;
+	/* The limit is half the buffer: a message is built first and counted after. */
+	b->msgs = mnl_nlmsg_batch_start(b->buf, sizeof(b->buf) / 2);
+	b->seq = b->first_seq = nft->seq;
+	if (!b->msgs) {
+		free(b);
+		return NULL;
+	}
+	b->what[0] = "batch";
+	nftnl_batch_begin(mnl_nlmsg_batch_current(b->msgs), b->seq++);
+	mnl_nlmsg_batch_next(b->msgs);
+	return b;
+}
+
+static struct nlmsghdr *batch_add(struct batch *b, uint16_t type, uint16_t flags, const char *what)
+{
+	b->what[(b->seq - b->first_seq) % ARRAY_SIZE(b->what)] = what;
+	return nftnl_nlmsg_build_hdr(mnl_nlmsg_batch_current(b->msgs), type, NFPROTO_IPV4,
+				     flags | NLM_F_ACK, b->seq++);
+}
+
+/* Sends the batch and reads every acknowledgement. Returns 0 or the first -errno, with *what it was
+ * about. */
+static int batch_send(struct nft *nft, struct batch *b, const char **what)
+{
+	char buf[MNL_SOCKET_BUFFER_SIZE];
+	uint32_t last = b->seq - 1;
+	uint32_t seen = 0;
+	int first = 0;
+
+	nftnl_batch_end(mnl_nlmsg_batch_current(b->msgs), b->seq++);
+	mnl_nlmsg_batch_next(b->msgs);
+	nft->seq = b->seq;
+	*what = "batch";
+	if (mnl_socket_sendto(nft->nl, mnl_nlmsg_batch_head(b->msgs),
+			      mnl_nlmsg_batch_size(b->msgs)) < 0)
+		return -errno;
+	while (seen != last) {
+		ssize_t got = mnl_socket_recvfrom(nft->nl, buf, sizeof(buf));
+		const struct nlmsghdr *nlh = (void *)buf;
+		int len = (int)got;
+
+		if (got < 0)
+			return -errno;
+		for (; mnl_nlmsg_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len)) {
+			const struct nlmsgerr *ack = mnl_nlmsg_get_payload(nlh);
+
+			if (nlh->nlmsg_type != NLMSG_ERROR)
+				continue;
+			seen = nlh->nlmsg_seq;
+			if (ack->error && !first) {
+				first = ack->error;
+				*what = b->what[(seen - b->first_seq) % ARRAY_SIZE(b->what)];
+			}
+			/* Of a batch that cannot even begin the kernel says only that. */
+			if (ack->error && seen == b->first_seq)
+				return first;
+		}
+	}
+	return first;
+}
+
+static int add_table(struct batch *b, const char *name, uint16_t type, uint16_t flags,
+		     uint32_t table_flags)
+{
+	_cleanup_(table_freep) struct nftnl_table *t = nftnl_table_alloc();
+
+	if (!t)
+		return -ENOMEM;
+	nftnl_table_set_u32(t, NFTNL_TABLE_FAMILY, NFPROTO_IPV4);
+	nftnl_table_set_str(t, NFTNL_TABLE_NAME, name);
+	if (table_flags)
+		nftnl_table_set_u32(t, NFTNL_TABLE_FLAGS, table_flags);
+	nftnl_table_nlmsg_build_payload(batch_add(b, type, flags, "table"), t);
+	mnl_nlmsg_batch_next(b->msgs);
+	return 0;
+}
+
+static int add_set(struct batch *b, const char *table, const struct df_policy *df)
+{
+	_cleanup_(set_freep) struct nftnl_set *s = nftnl_set_alloc();
+
+	if (!s)
+		return -ENOMEM;
+	nftnl_set_set_str(s, NFTNL_SET_TABLE, table);
+	nftnl_set_set_str(s, NFTNL_SET_NAME, SET_PORTS);
+	nftnl_set_set_u32(s, NFTNL_SET_ID, 1);
+	nftnl_set_set_u32(s, NFTNL_SET_FLAGS, NFT_SET_CONSTANT);
+	nftnl_set_set_u32(s, NFTNL_SET_KEY_TYPE, TYPE_INET_SERVICE);
+	nftnl_set_set_u32(s, NFTNL_SET_KEY_LEN, sizeof(df->dport_be[0]));
+	for (unsigned int i = 0; i < df->n_dport; i++) {
+		struct nftnl_set_elem *e = nftnl_set_elem_alloc();
+
+		if (!e)
+			return -ENOMEM;
+		nftnl_set_elem_set(e, NFTNL_SET_ELEM_KEY, &df->dport_be[i],
+				   sizeof(df->dport_be[i]));
+		nftnl_set_elem_add(s, e);
+	}
+	nftnl_set_nlmsg_build_payload(batch_add(b, NFT_MSG_NEWSET, NLM_F_CREATE, "set"), s);
+	mnl_nlmsg_batch_next(b->msgs);
+	nftnl_set_elems_nlmsg_build_payload(batch_add(b, NFT_MSG_NEWSETELEM, NLM_F_CREATE, "set"),
+					    s);
+	mnl_nlmsg_batch_next(b->msgs);
+	return 0;
+}
+
+static int add_chain(struct batch *b, const char *table, const char *name, int32_t priority)
+{
+	_cleanup_(chain_freep) struct nftnl_chain *c = nftnl_chain_alloc();
+
+	if (!c)
+		return -ENOMEM;
+	nftnl_chain_set_str(c, NFTNL_CHAIN_TABLE, table);
+	nftnl_chain_set_str(c, NFTNL_CHAIN_NAME, name);
+	nftnl_chain_set_u32(c, NFTNL_CHAIN_HOOKNUM, NF_INET_PRE_ROUTING);
+	nftnl_chain_set_s32(c, NFTNL_CHAIN_PRIO, priority);
+	nftnl_chain_set_str(c, NFTNL_CHAIN_TYPE, "filter");
+	nftnl_chain_set_u32(c, NFTNL_CHAIN_POLICY, NF_ACCEPT);
+	nftnl_chain_nlmsg_build_payload(batch_add(b, NFT_MSG_NEWCHAIN, NLM_F_CREATE, "chain"), c);
+	mnl_nlmsg_batch_next(b->msgs);
+	return 0;
+}
+
+/* Appends a new expression of this type to the rule; NULL when out of memory. */
+static struct nftnl_expr *add_expr(struct nftnl_rule *r, const char *name)
+{
+	struct nftnl_expr *e = nftnl_expr_alloc(name);
+
+	if (e)
+		nftnl_rule_add_expr(r, e);
+	return e;
+}
+
+static int add_cmp(struct nftnl_rule *r, uint32_t op, const void *data, uint32_t len)
+{
+	struct nftnl_expr *e = add_expr(r, "cmp");
+
+	if (!e)
+		return -ENOMEM;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_CMP_SREG, NFT_REG_1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_CMP_OP, op);
+	nftnl_expr_set(e, NFTNL_EXPR_CMP_DATA, data, len);
+	return 0;
+}
+
+static int add_payload(struct nftnl_rule *r, uint32_t base, uint32_t offset, uint32_t len)
+{
+	struct nftnl_expr *e = add_expr(r, "payload");
+
+	if (!e)
+		return -ENOMEM;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_BASE, base);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_LEN, len);
+	return 0;
+}
+
+static int add_iifname(struct nftnl_rule *r, const char *interface)
+{
+	char name[IFNAMSIZ] = { 0 };
+	struct nftnl_expr *e = add_expr(r, "meta");
+
+	if (!e)
+		return -ENOMEM;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_META_KEY, NFT_META_IIFNAME);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_META_DREG, NFT_REG_1);
+	snprintf(name, sizeof(name), "%s", interface);
+	return add_cmp(r, NFT_CMP_EQ, name, sizeof(name));
+}
+
+static int add_frag_off(struct nftnl_rule *r)
+{
+	const __be16 mask = DF_IP_DF | DF_IP_OFFSET;
+	const __be16 none = 0;
+	const __be16 df = DF_IP_DF;
+	struct nftnl_expr *e;
+
+	if (add_payload(r, NFT_PAYLOAD_NETWORK_HEADER, offsetof(struct df_ipv4, frag_off_be), 2) <
+	    0)
+		return -ENOMEM;
+	e = add_expr(r, "bitwise");
+	if (!e)
+		return -ENOMEM;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_SREG, NFT_REG_1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_DREG, NFT_REG_1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_LEN, sizeof(mask));
+	nftnl_expr_set(e, NFTNL_EXPR_BITWISE_MASK, &mask, sizeof(mask));
+	nftnl_expr_set(e, NFTNL_EXPR_BITWISE_XOR, &none, sizeof(none));
+	return add_cmp(r, NFT_CMP_EQ, &df, sizeof(df));
+}
+
+static int add_min_len(struct nftnl_rule *r, uint16_t min_len)
+{
+	const __be16 len_be = htons(min_len);
+
+	if (!min_len)
+		return 0;
+	if (add_payload(r, NFT_PAYLOAD_NETWORK_HEADER, offsetof(struct df_ipv4, tot_len_be), 2) < 0)
+		return -ENOMEM;
+	return add_cmp(r, NFT_CMP_GTE, &len_be, sizeof(len_be));
+}
+
+static int add_dport(struct nftnl_rule *r)
+{
+	struct nftnl_expr *e;
+
+	if (add_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, offsetof(struct df_udp, dport_be), 2) < 0)
+		return -ENOMEM;
+	e = add_expr(r, "lookup");
+	if (!e)
+		return -ENOMEM;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1);
+	nftnl_expr_set_str(e, NFTNL_EXPR_LOOKUP_SET, SET_PORTS);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_SET_ID, 1);
+	return 0;
+}
+
+static int add_match(struct nftnl_rule *r, const struct policy *policy)
+{
+	const uint8_t udp = IPPROTO_UDP;
+	int ret = add_iifname(r, policy->interface);
+
+	if (ret == 0)
+		ret = add_payload(r, NFT_PAYLOAD_NETWORK_HEADER, offsetof(struct df_ipv4, protocol),
+				  1);
+	if (ret == 0)
+		ret = add_cmp(r, NFT_CMP_EQ, &udp, sizeof(udp));
+	if (ret == 0)
+		ret = add_frag_off(r);
+	if (ret == 0)
+		ret = add_min_len(r, policy->df.min_len);
+	if (ret == 0)
+		ret = add_dport(r);
+	if (ret == 0 && !add_expr(r, "counter"))
+		ret = -ENOMEM;
+	return ret;
+}
+
+/* The native expression, or the xt target that every kernel with iptables-nft has. */
+static int add_queue(struct nftnl_rule *r, const struct policy *policy, bool compat)
+{
+	const bool open = policy->nfqueue.fail == NFQ_FAIL_OPEN;
+	const bool fanout = policy->nfqueue.threads > 1;
+	struct xt_NFQ_info_v3 *info;
+	struct nftnl_expr *e = add_expr(r, compat ? "target" : "queue");
+
+	if (!e)
+		return -ENOMEM;
+	if (!compat) {
+		nftnl_expr_set_u16(e, NFTNL_EXPR_QUEUE_NUM, policy->nfqueue.queue);
+		nftnl_expr_set_u16(e, NFTNL_EXPR_QUEUE_TOTAL, policy->nfqueue.threads);
+		nftnl_expr_set_u16(e, NFTNL_EXPR_QUEUE_FLAGS,
+				   (open ? NFT_QUEUE_FLAG_BYPASS : 0) |
+					   (fanout ? NFT_QUEUE_FLAG_CPU_FANOUT : 0));
+		return 0;
+	}
+	info = calloc(1, sizeof(*info)); /* libnftnl frees it with the expression */
+	if (!info)
+		return -ENOMEM;
+	info->queuenum = policy->nfqueue.queue;
+	info->queues_total = policy->nfqueue.threads;
+	info->flags = (uint16_t)((open ? NFQ_FLAG_BYPASS : 0) | (fanout ? NFQ_FLAG_CPU_FANOUT : 0));
+	nftnl_expr_set_str(e, NFTNL_EXPR_TG_NAME, "NFQUEUE");
+	nftnl_expr_set_u32(e, NFTNL_EXPR_TG_REV, 3);
+	nftnl_expr_set(e, NFTNL_EXPR_TG_INFO, info, sizeof(*info));
+	return 0;
+}
+
+enum rule_end { RULE_LEAK, RULE_QUEUE, RULE_QUEUE_COMPAT };
+
+static int add_rule(struct batch *b, const char *table, const struct policy *policy,
+		    enum rule_end end)
+{
+	_cleanup_(rule_freep) struct nftnl_rule *r = nftnl_rule_alloc();
+	int ret;
+
+	if (!r)
+		return -ENOMEM;
+	nftnl_rule_set_u32(r, NFTNL_RULE_FAMILY, NFPROTO_IPV4);
+	nftnl_rule_set_str(r, NFTNL_RULE_TABLE, table);
+	nftnl_rule_set_str(r, NFTNL_RULE_CHAIN, end == RULE_LEAK ? CHAIN_LEAK : CHAIN_QUEUE);
+	ret = add_match(r, policy);
+	if (ret == 0 && end != RULE_LEAK)
+		ret = add_queue(r, policy, end == RULE_QUEUE_COMPAT);
+	if (ret < 0)
+		return ret;
+	nftnl_rule_nlmsg_build_payload(batch_add(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND,
+						 end == RULE_LEAK ? "leak rule" : "queue rule"),
+				       r);
+	mnl_nlmsg_batch_next(b->msgs);
+	return 0;
+}
+
+static int install(struct nft *nft, const struct policy *policy, const struct nft_installed *as,
+		   bool replace, const char **what)
+{
+	_cleanup_(batch_freep) struct batch *b = batch_new(nft);
+	char table[NFT_TABLE_MAX];
+	int ret = b ? 0 : -ENOMEM;
+
+	*what = "memory";
+	nft_table_name(policy->interface, table);
+	if (ret == 0 && replace)
+		ret = add_table(b, table, NFT_MSG_DELTABLE, 0, 0);
+	if (ret == 0)
+		ret = add_table(b, table, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL,
+				as->owner ? NFT_TABLE_F_OWNER : 0);
+	if (ret == 0)
+		ret = add_set(b, table, &policy->df);
+	if (ret == 0)
+		ret = add_chain(b, table, CHAIN_LEAK, PRIORITY_LEAK);
+	if (ret == 0)
+		ret = add_rule(b, table, policy, RULE_LEAK);
+	if (ret == 0)
+		ret = add_chain(b, table, CHAIN_QUEUE, PRIORITY_QUEUE);
+	if (ret == 0)
+		ret = add_rule(b, table, policy, as->compat ? RULE_QUEUE_COMPAT : RULE_QUEUE);
+	return ret < 0 ? ret : batch_send(nft, b, what);
+}
+
+int nft_open(struct nft **out, struct err *err)
+{
+	struct nft *nft = calloc(1, sizeof(*nft));
+
+	if (!nft)
+		return err_set(err, N2X_SYSTEM, "nftables: out of memory");
+	nft->seq = (uint32_t)time(NULL);
+	nft->nl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+	if (!nft->nl || mnl_socket_bind(nft->nl, 0, MNL_SOCKET_AUTOPID) < 0) {
+		int ret = err_set(err, N2X_SYSTEM, "nftables: cannot open netlink: %s",
+				  strerror(errno));
+
+		nft_close(nft);
+		return ret;
+	}
+	*out = nft;
+	return 0;
+}
+
+void nft_close(struct nft *nft)
+{
+	if (!nft)
+		return;
+	if (nft->nl)
+		mnl_socket_close(nft->nl);
+	free(nft);
+}
+
+/*
+ * Tries what this kernel may have, best first. Every try is whole or nothing, so the order is: what
+ * the kernel refuses is taken out and the batch is sent again.
+ */
+int nft_install(struct nft *nft, const struct policy *policy, struct nft_installed *out,
+		struct err *err)
+{
+	struct nft_installed as = { .owner = true, .compat = false };
+	struct nft_counters there;
+	char table[NFT_TABLE_MAX];
+	const char *what = "";
+	int ret = nft_read(policy->interface, &there, err);
+
+	if (ret < 0)
+		return ret;
+	nft_table_name(policy->interface, table);
+	if (there.foreign)
+		return err_set(
+			err, N2X_FOREIGN,
+			"nftables: table ip %s has chains that are not ours: rename or delete it",
+			table);
+	for (;;) {
+		ret = install(nft, policy, &as, there.present, &what);
+		if (ret == 0)
+			break;
+		if (as.owner && !strcmp(what, "table") && (ret == -EOPNOTSUPP || ret == -EINVAL))
+			as.owner = false; /* before 5.12 */
+		else if (!as.compat && !strcmp(what, "queue rule") && ret == -ENOENT)
+			as.compat = true; /* no nft_queue */
+		else
+			break;
+	}
+	if (ret == -EPERM && there.present)
+		return err_set(err, N2X_FOREIGN,
+			       "nftables: table ip %s is owned by another process: stop it first",
+			       table);
+	if (ret == -EPERM)
+		return err_set(err, N2X_SYSTEM,
+			       "nftables: not permitted: run as root or with CAP_NET_ADMIN");
+	if (ret == -ENOENT && as.compat)
+		return err_set(
+			err, N2X_SYSTEM,
+			"nftables: this kernel has neither nft_queue nor nft_compat with xt_NFQUEUE: "
+			"load one (modprobe nft_queue)");
+	if (ret < 0)
+		return err_set(err, N2X_SYSTEM, "nftables: table ip %s: %s: %s", table, what,
+			       strerror(-ret));
+	*out = as;
+	return 0;
+}
+
+static int add_delete(struct batch *b, const char *table, uint16_t type)
+{
+	_cleanup_(rule_freep) struct nftnl_rule *r = nftnl_rule_alloc();
+	_cleanup_(chain_freep) struct nftnl_chain *c = nftnl_chain_alloc();
+
+	if (!r || !c)
+		return -ENOMEM;
+	nftnl_rule_set_u32(r, NFTNL_RULE_FAMILY, NFPROTO_IPV4);
+	nftnl_rule_set_str(r, NFTNL_RULE_TABLE, table);
+	nftnl_rule_set_str(r, NFTNL_RULE_CHAIN, CHAIN_QUEUE);
+	nftnl_chain_set_str(c, NFTNL_CHAIN_TABLE, table);
+	nftnl_chain_set_str(c, NFTNL_CHAIN_NAME, CHAIN_QUEUE);
+	if (type == NFT_MSG_DELRULE)
+		nftnl_rule_nlmsg_build_payload(batch_add(b, type, 0, "queue rule"), r);
+	else
+		nftnl_chain_nlmsg_build_payload(batch_add(b, type, 0, "queue chain"), c);
+	mnl_nlmsg_batch_next(b->msgs);
+	return 0;
+}
+
+/* Sends a batch that takes something away; what is gone already is fine. */
+static int remove_send(struct nft *nft, struct batch *b, const char *table, struct err *err)
+{
+	const char *what = "";
+	int ret = batch_send(nft, b, &what);
+
+	if (ret < 0 && ret != -ENOENT)
+		return err_set(err, N2X_SYSTEM, "nftables: cannot remove %s of table ip %s: %s",
+			       what, table, strerror(-ret));
+	return 0;
+}
+
+int nft_remove_queue(struct nft *nft, const char *interface, struct err *err)
+{
+	_cleanup_(batch_freep) struct batch *b = batch_new(nft);
+	char table[NFT_TABLE_MAX];
+
+	nft_table_name(interface, table);
+	if (!b || add_delete(b, table, NFT_MSG_DELRULE) < 0 ||
+	    add_delete(b, table, NFT_MSG_DELCHAIN) < 0)
+		return err_set(err, N2X_SYSTEM, "nftables: out of memory");
+	return remove_send(nft, b, table, err);
+}
+
+int nft_remove(struct nft *nft, const char *interface, struct err *err)
+{
+	_cleanup_(batch_freep) struct batch *b = batch_new(nft);
+	char table[NFT_TABLE_MAX];
+
+	nft_table_name(interface, table);
+	if (!b || add_table(b, table, NFT_MSG_DELTABLE, 0, 0) < 0)
+		return err_set(err, N2X_SYSTEM, "nftables: out of memory");
+	return remove_send(nft, b, table, err);
+}
+
+static int read_expr(struct nftnl_expr *e, void *data)
+{
+	const char *name = nftnl_expr_get_str(e, NFTNL_EXPR_NAME);
+	uint64_t *packets = data;
+
+	if (!strcmp(name, "counter"))
+		*packets = nftnl_expr_get_u64(e, NFTNL_EXPR_CTR_PACKETS);
+	return 0;
+}
+
+static int read_compat(struct nftnl_expr *e, void *data)
+{
+	if (!strcmp(nftnl_expr_get_str(e, NFTNL_EXPR_NAME), "target"))
+		*(bool *)data = true;
+	return 0;
+}
+
+static int read_rule(const struct nlmsghdr *nlh, void *data)
+{
+	_cleanup_(rule_freep) struct nftnl_rule *r = nftnl_rule_alloc();
+	struct nft_counters *out = data;
+	const char *chain;
+
+	if (!r || nftnl_rule_nlmsg_parse(nlh, r) < 0)
+		return MNL_CB_ERROR;
+	chain = nftnl_rule_get_str(r, NFTNL_RULE_CHAIN);
+	if (!strcmp(chain, CHAIN_QUEUE)) {
+		out->has_queue = true;
+		nftnl_expr_foreach(r, read_expr, &out->queued);
+		nftnl_expr_foreach(r, read_compat, &out->compat);
+	} else if (!strcmp(chain, CHAIN_LEAK)) {
+		nftnl_expr_foreach(r, read_expr, &out->leaked);
+	} else {
+		out->foreign = true;
+	}
+	return MNL_CB_OK;
+}
+
+static int set_present(const struct nlmsghdr *nlh, void *data)
+{
+	(void)nlh;
+	((struct nft_counters *)data)->present = true;
+	return MNL_CB_OK;
+}
+
+/* Sends one request and runs cb over the replies. Returns 0 or -errno. */
+static int query(struct nft *nft, struct nlmsghdr *nlh, mnl_cb_t cb, void *data)
+{
+	char buf[MNL_SOCKET_BUFFER_SIZE];
+	int ret = 1;
+
+	if (mnl_socket_sendto(nft->nl, nlh, nlh->nlmsg_len) < 0)
+		return -errno;
+	while (ret > 0) {
+		ssize_t got = mnl_socket_recvfrom(nft->nl, buf, sizeof(buf));
+
+		if (got < 0)
+			return -errno;
+		ret = mnl_cb_run(buf, (size_t)got, nlh->nlmsg_seq, mnl_socket_get_portid(nft->nl),
+				 cb, data);
+	}
+	return ret < 0 ? -errno : 0;
+}
+
+static int read_table(struct nft *nft, const char *table, struct nft_counters *out)
+{
+	_cleanup_(table_freep) struct nftnl_table *t = nftnl_table_alloc();
+	_cleanup_(rule_freep) struct nftnl_rule *r = nftnl_rule_alloc();
+	char buf[MNL_SOCKET_BUFFER_SIZE];
+	struct nlmsghdr *nlh;
+	int ret;
+
+	if (!t || !r)
+		return -ENOMEM;
+	nlh = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETTABLE, NFPROTO_IPV4, NLM_F_ACK, nft->seq++);
+	nftnl_table_set_str(t, NFTNL_TABLE_NAME, table);
+	nftnl_table_nlmsg_build_payload(nlh, t);
+	ret = query(nft, nlh, set_present, out);
+	if (ret < 0)
+		return ret == -ENOENT ? 0 : ret;
+	nlh = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETRULE, NFPROTO_IPV4, NLM_F_DUMP, nft->seq++);
+	nftnl_rule_set_str(r, NFTNL_RULE_TABLE, table);
+	nftnl_rule_nlmsg_build_payload(nlh, r);
+	return query(nft, nlh, read_rule, out);
+}
+
+static void nft_closep(struct nft **nft)
+{
+	nft_close(*nft);
+}
+
+int nft_read(const char *interface, struct nft_counters *out, struct err *err)
+{
+	_cleanup_(nft_closep) struct nft *nft = NULL;
+	struct nft_counters read = { 0 };
+	char table[NFT_TABLE_MAX];
+	int ret = nft_open(&nft, err);
+
+	if (ret < 0)
+		return ret;
+	nft_table_name(interface, table);
+	ret = read_table(nft, table, &read);
+	if (ret < 0)
+		return err_set(err, N2X_SYSTEM, "nftables: cannot read table ip %s: %s", table,
+			       strerror(-ret));
+	*out = read;
+	return 0;
+}
+
+char *nft_format(const struct policy *policy)
+{
+	char table[NFT_TABLE_MAX];
+	char match[512];
+	char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+	const uint16_t last = (uint16_t)(policy->nfqueue.queue + policy->nfqueue.threads - 1);
+
+	if (!f)
+		return NULL;
+	nft_table_name(policy->interface, table);
+	snprintf(match, sizeof(match),
+		 "iifname \"%s\" ip protocol udp ip frag-off & 0x5fff == 0x4000 ",
+		 policy->interface);
+	if (policy->df.min_len)
+		snprintf(match + strlen(match), sizeof(match) - strlen(match), "ip length >= %u ",
+			 policy->df.min_len);
+	fprintf(f, "table ip %s {\n\tset %s { type inet_service; flags constant; elements = { ",
+		table, SET_PORTS);
+	for (unsigned int i = 0; i < policy->df.n_dport; i++)
+		fprintf(f, "%s%u", i ? ", " : "", ntohs(policy->df.dport_be[i]));
+	fprintf(f, " } }\n\tchain " CHAIN_LEAK " {\n\t\ttype filter hook prerouting priority %d;\n",
+		PRIORITY_LEAK);
+	fprintf(f, "\t\t%sudp dport @" SET_PORTS " counter\n\t}\n", match);
+	fprintf(f, "\tchain " CHAIN_QUEUE " {\n\t\ttype filter hook prerouting priority %d;\n",
+		PRIORITY_QUEUE);
+	fprintf(f, "\t\t%sudp dport @" SET_PORTS " counter queue", match);
+	if (policy->nfqueue.fail == NFQ_FAIL_OPEN || last > policy->nfqueue.queue)
+		fprintf(f, " flags %s%s%s", policy->nfqueue.fail == NFQ_FAIL_OPEN ? "bypass" : "",
+			policy->nfqueue.fail == NFQ_FAIL_OPEN && last > policy->nfqueue.queue ? ","
+											      : "",
+			last > policy->nfqueue.queue ? "fanout" : "");
+	fprintf(f, " to %u", policy->nfqueue.queue);
+	if (last > policy->nfqueue.queue)
+		fprintf(f, "-%u", last);
+	fprintf(f, "\n\t}\n}\n");
+	if (fclose(f) != 0) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}

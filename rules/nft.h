@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Our nftables table: what feeds the NFQUEUE path, and the leak detector behind it.
+ *
+ *	table ip nfq2xdp_br0 {				# flags owner, from kernel 5.12
+ *		set ports { type inet_service; flags constant; elements = { 31765 } }
+ *		chain queue { type filter hook prerouting priority -450;
+ *			iifname "br0" ip protocol udp ip frag-off & 0x5fff == 0x4000 udp dport
+ *@ports counter queue flags bypass to 0 } chain leak { type filter hook prerouting priority -449;
+ *			(the same match) counter }
+ *	}
+ *
+ * DF is the hand-off token: what the XDP path cleared does not match. frag-off & 0x5fff == 0x4000
+ *is "DF set, offset 0": a later fragment has no UDP header. Priority -450 is before conntrack's
+ *defragmentation (-400), so that this path sees the same fragments as XDP. min-length adds `ip
+ *length >= N`.
+ *
+ * Invariants (cited as "nft N1" and so on):
+ *  N1  Every change is one batch: the kernel applies all of it or nothing.
+ *  N2  A table whose name is ours but whose chains are not is foreign: named and left.
+ *  N3  With the owner flag the table lives exactly as long as the struct nft that installed it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/err.h"
+#include "core/policy.h"
+
+#define NFT_TABLE_MAX 32
+
+struct nft; /* the netlink socket that owns the table */
+
+struct nft_installed {
+	bool compat; /* xt NFQUEUE through nft_compat: the kernel has no nft_queue */
+	bool owner; /* the owner flag is set */
+};
+
+struct nft_counters {
+	bool present; /* the table is there */
+	bool foreign; /* it has a chain that is not ours */
+	bool has_queue; /* the queue rule is there */
+	bool compat; /* it is built from the xt target */
+	uint64_t queued; /* packets that rule sent to the queue */
+	uint64_t leaked; /* packets behind both paths that still have DF */
+};
+
+/* "nfq2xdp_" and the interface name, with what nft's grammar does not take in a name replaced by
+ * "_". */
+void nft_table_name(const char *interface, char out[NFT_TABLE_MAX]);
+
+/* Returns 0 with *out set, or -N2X_SYSTEM. */
+int nft_open(struct nft **out, struct err *err);
+
+/*
+ * Installs the table, replacing one that an earlier process of ours left. Bind the queue first.
+ * Returns 0, -N2X_FOREIGN (N2), or -N2X_SYSTEM; nothing is changed on failure (N1).
+ */
+int nft_install(struct nft *nft, const struct policy *policy, struct nft_installed *out,
+		struct err *err);
+
+/* Takes the queue rule away, keeps the leak detector. Returns 0 or -N2X_SYSTEM. */
+int nft_remove_queue(struct nft *nft, const char *interface, struct err *err);
+
+/* Takes the table away. A table that is gone already is fine. Returns 0 or -N2X_SYSTEM. */
+int nft_remove(struct nft *nft, const char *interface, struct err *err);
+
+/* Reads the counters of anybody's table of ours. Returns 0 or -N2X_SYSTEM. */
+int nft_read(const char *interface, struct nft_counters *out, struct err *err);
+
+/* NULL is allowed. With the owner flag this takes the table away. */
+void nft_close(struct nft *nft);
+
+/* The rules in nft's syntax, as `run nfqueue --dry-run` prints them. Returns a string to free(), or
+ * NULL. */
+char *nft_format(const struct policy *policy);

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "xdp/xdp_cmd.h"
+
+#include <string.h>
+
+#include "core/args.h"
+#include "core/instance.h"
+#include "core/log.h"
+#include "core/loop.h"
+#include "core/output.h"
+#include "core/util.h"
+#include "xdp/xdp_path.h"
+
+struct run {
+	const struct policy *policy;
+	const char *lost; /* name of an interface that no longer runs our program */
+	struct xdp_state state;
+};
+
+/* Promise 4: when somebody took the interface, say so and stop; never take it back. */
+static int watch(void *ctx)
+{
+	struct run *run = ctx;
+	struct err err;
+
+	if (xdp_read(run->policy->interface, &run->state, &err) < 0)
+		run->lost = run->policy->interface;
+	for (unsigned int i = 0; i < run->state.n_points; i++)
+		if (!run->state.point[i].ours)
+			run->lost = run->state.point[i].interface;
+	return run->lost != NULL;
+}
+
+static void ready(void *ctx)
+{
+	const struct run *run = ctx;
+
+	for (unsigned int i = 0; i < run->state.n_points; i++)
+		log_info("%s: XDP path ready: %s, %s, %s", run->policy->interface,
+			 run->state.point[i].interface,
+			 run->state.point[i].native ? "native" : "generic",
+			 run->state.point[i].frags ? "xdp.frags" : "xdp");
+}
+
+static int supervise(struct run *run, struct err *err)
+{
+	const struct loop loop = { .fd = -1, .tick = watch, .ready = ready, .ctx = run };
+	const struct share all = { .kind = DF_SHARE_ALL };
+	int ret = xdp_share_set(run->policy->interface, &all, err);
+
+	if (ret < 0)
+		return ret;
+	ret = loop_wait(&loop);
+	if (ret < 0)
+		return err_set(err, N2X_SYSTEM, "cannot set up the event loop");
+	if (run->lost)
+		return err_set(err, N2X_DEGRADED, "%s: our XDP program is no longer attached there",
+			       run->lost);
+	return 0;
+}
+
+/* A program that is attached already is taken over, unless a rollout is under way. */
+static int attach_or_adopt(const struct policy *policy, bool local_only, struct xdp_state *state,
+			   int lock, struct err *err)
+{
+	int ret = xdp_read(policy->interface, state, err);
+
+	if (ret == -N2X_SYSTEM)
+		return ret;
+	if (ret < 0 || !state->n_points) {
+		int generation = instance_next_generation(lock, err);
+
+		ret = generation < 0 ? generation
+				     : xdp_attach(policy, local_only, (uint32_t)generation, err);
+		return ret < 0 ? ret : xdp_read(policy->interface, state, err);
+	}
+	if (memcmp(&state->policy, &policy->df, sizeof(policy->df)) != 0)
+		return err_set(
+			err, N2X_NO,
+			"%s: the attached program has another policy than this file: take it away "
+			"with nfq2xdp migrate rollback --detach",
+			policy->interface);
+	if (state->ctl.share_kind != DF_SHARE_NONE && state->ctl.share_kind != DF_SHARE_ALL)
+		return err_set(err, N2X_NO,
+			       "%s: a rollout is under way: finish it or roll it back first",
+			       policy->interface);
+	return 0;
+}
+
+static int run(const struct policy *policy, bool local_only, struct err *err)
+{
+	struct run run = { .policy = policy };
+	const struct share none = { .kind = DF_SHARE_NONE };
+	_cleanup_close_ int lock = -1;
+	struct err ignored;
+	int ret;
+
+	loop_hold_signals();
+	ret = lock = instance_lock(policy->interface, err);
+	if (ret >= 0)
+		ret = attach_or_adopt(policy, local_only, &run.state, lock, err);
+	if (ret < 0)
+		return ret;
+	ret = supervise(&run, err);
+	/* Share 0, but attached: a detach resets the link of many drivers, and the next start needs
+	 * it again. */
+	xdp_share_set(policy->interface, &none, ret < 0 ? &ignored : err);
+	log_info(
+		"%s: share 0; the program stays attached: nfq2xdp migrate rollback --detach -c FILE takes it away",
+		policy->interface);
+	return ret;
+}
+
+static int dry_run(const struct policy *policy, bool local_only, bool json, struct err *err)
+{
+	struct xdp_plan plan[POLICY_ATTACH_MAX];
+	json_t *changes;
+	int ret = xdp_plan(policy, local_only, plan, err);
+
+	if (ret < 0)
+		return ret;
+	changes = json_array();
+	for (unsigned int i = 0; i < policy->xdp.n_attach; i++)
+		output_change(changes, "nfq2xdp migrate rollback --detach -c FILE",
+			      "attach %s to %s (MTU %u)", plan[i].frags ? "xdp.frags" : "xdp",
+			      plan[i].interface, plan[i].mtu);
+	output_change(changes, "nfq2xdp panic", "share all");
+	return output_changes(changes, json) < 0 ? -N2X_SYSTEM : 0;
+}
+
+int xdp_cmd_run(int argc, char **argv)
+{
+	struct policy policy;
+	struct args args;
+	struct err err;
+	int ret = args_parse(argc, argv, ARGS_CONFIG | ARGS_DRY_RUN | ARGS_LOCAL_ONLY, &args,
+			     &policy, &err);
+
+	if (ret == 0)
+		ret = args.dry_run ? dry_run(&policy, args.local_only, args.json, &err)
+				   : run(&policy, args.local_only, &err);
+	if (ret < 0)
+		log_info("%s", err.text);
+	return -ret;
+}
