@@ -156,14 +156,21 @@ DF_INLINE int df_parse_eth(struct df_pkt *pkt, void *at)
 	return df_parse_l3(pkt, eth + 1, eth->proto_be);
 }
 
-/* Behind the outer UDP header: VXLAN, then the inner frame. */
+/*
+ * Behind the outer UDP header: VXLAN, then the inner frame. The inner headers must be inside the
+ * outer datagram, not in what follows it in the frame: the kernel trims to that before it
+ * decapsulates, and the outer UDP checksum covers that (P4).
+ */
 DF_INLINE int df_parse_vxlan(const volatile struct df_policy *policy, struct df_pkt *pkt)
 {
-	struct df_vxlan *vxlan = (void *)(pkt->udp + 1);
+	struct df_udp *outer = pkt->udp;
+	struct df_vxlan *vxlan = (void *)(outer + 1);
+	__u32 room = DF_HOST16(pkt->ip->tot_len_be) - df_ihl(pkt->ip);
 	__u32 vni;
 	int known = policy->n_vni == 0;
+	int ret;
 
-	if (pkt->udp->dport_be != DF_BE16(VXLAN_PORT))
+	if (outer->dport_be != DF_BE16(VXLAN_PORT))
 		return DF_NOT_VXLAN;
 	if ((void *)(vxlan + 1) > pkt->data_end)
 		return DF_TRUNCATED;
@@ -175,7 +182,12 @@ DF_INLINE int df_parse_vxlan(const volatile struct df_policy *policy, struct df_
 			known = 1;
 	if (!known)
 		return DF_OTHER_VNI;
-	return df_parse_eth(pkt, vxlan + 1);
+	if (DF_HOST16(outer->len_be) < room)
+		room = DF_HOST16(outer->len_be);
+	ret = df_parse_eth(pkt, vxlan + 1);
+	if (ret == DF_GO_ON && (void *)(pkt->udp + 1) - (void *)outer > (long)room)
+		return DF_TRUNCATED;
+	return ret;
 }
 
 /*

@@ -279,7 +279,7 @@ static int fail_syntax(struct source *s, const yaml_parser_t *parser, const char
 		return fail_line(s, line, "", "%s: write the file as UTF-8 text", parser->problem);
 	}
 	return fail_line(s, parser->problem_mark.line + 1, "", "%s%s%s: correct the YAML",
-			 parser->problem, parser->context ? " " : "", parser->context ?: "");
+			 parser->context ?: "", parser->context ? ": " : "", parser->problem);
 }
 
 /* What libcyaml lets pass or stumbles over: a key given twice, a key that is no word, a NUL. */
@@ -361,9 +361,8 @@ static int document_load(struct source *s, const char *text, size_t size)
 	return r;
 }
 
-/* What libcyaml logged: the cause, then a backtrace from the inside out. */
+/* Where libcyaml failed: the backtrace that it logs, from the inside out. */
 struct cause {
-	char text[128];
 	char path[128]; /* keys of the whole backtrace, "match.dport" */
 	char outer[128]; /* the same without its first line: the mapping around a bad key */
 	unsigned int depth; /* lines of backtrace */
@@ -386,7 +385,7 @@ static void key_prepend(char *path, size_t size, const char *key)
 static void cause_log(cyaml_log_t level, void *ctx, const char *format, va_list args)
 {
 	struct cause *c = ctx;
-	char text[sizeof(c->text)], key[32];
+	char text[128], key[32];
 	size_t line;
 
 	(void)level;
@@ -397,8 +396,6 @@ static void cause_log(cyaml_log_t level, void *ctx, const char *format, va_list 
 			key_prepend(c->outer, sizeof(c->outer), key);
 	} else if (sscanf(text, " in sequence entry '%u' (line: %zu", &c->entry, &line) != 2 &&
 		   sscanf(text, " in mapping (line: %zu", &line) != 1) {
-		if (!*c->text && strncmp(text, "Load: Backtrace", 15) != 0)
-			memcpy(c->text, text, sizeof(text));
 		return;
 	}
 	if (!c->depth++)
@@ -512,7 +509,8 @@ static int fail_schema(struct source *s, const struct cause *c, cyaml_err_t erro
 	case CYAML_ERR_INVALID_VALUE:
 		return fail_shape(s, c);
 	default:
-		return fail_line(s, c->line ?: 1, c->path, "%s: compare with the example", c->text);
+		return fail_line(s, c->line ?: 1, c->path, "%s: compare with the example",
+				 cyaml_strerror(error));
 	}
 }
 

@@ -459,10 +459,26 @@ int xdp_read(const char *instance, struct xdp_state *out, struct err *err)
 	return 0;
 }
 
+/* Writes the control map and reads it back. */
+static int write_ctl(const char *instance, int fd, const struct df_ctl *ctl, struct err *err)
+{
+	struct df_ctl back = { 0 };
+	const uint32_t zero = 0;
+
+	if (bpf_map_update_elem(fd, &zero, ctl, BPF_ANY) < 0)
+		return err_set(err, N2X_SYSTEM, "%s: cannot write the share: %s", instance,
+			       strerror(errno));
+	if (bpf_map_lookup_elem(fd, &zero, &back) < 0 || memcmp(ctl, &back, sizeof(back)) != 0)
+		return err_set(err, N2X_SYSTEM,
+			       "%s: the share reads back different from what was written",
+			       instance);
+	return 0;
+}
+
 int xdp_share_set(const char *instance, const struct share *share, struct err *err)
 {
-	struct df_ctl ctl = { 0 }, back = { 0 };
 	_cleanup_close_ int fd = -1;
+	struct df_ctl ctl = { 0 };
 	const uint32_t zero = 0;
 	int ret = cap_require(CAP_NEED_MAPS, err);
 
@@ -478,14 +494,24 @@ int xdp_share_set(const char *instance, const struct share *share, struct err *e
 	ctl.share_n = share->n;
 	ctl.deadline = 0;
 	ctl.writes++;
-	if (bpf_map_update_elem(fd, &zero, &ctl, BPF_ANY) < 0)
-		return err_set(err, N2X_SYSTEM, "%s: cannot write the share: %s", instance,
+	ctl.done = 0;
+	return write_ctl(instance, fd, &ctl, err);
+}
+
+int xdp_done_set(const char *instance, struct err *err)
+{
+	_cleanup_close_ int fd = -1;
+	const uint32_t zero = 0;
+	struct df_ctl ctl;
+	int ret = fd = open_pin(instance, "ctl", err);
+
+	if (ret < 0)
+		return ret;
+	if (bpf_map_lookup_elem(fd, &zero, &ctl) < 0)
+		return err_set(err, N2X_SYSTEM, "%s: cannot read the control map: %s", instance,
 			       strerror(errno));
-	if (bpf_map_lookup_elem(fd, &zero, &back) < 0 || memcmp(&ctl, &back, sizeof(ctl)) != 0)
-		return err_set(err, N2X_SYSTEM,
-			       "%s: the share reads back different from what was written",
-			       instance);
-	return 0;
+	ctl.done = 1;
+	return write_ctl(instance, fd, &ctl, err);
 }
 
 /* Detaches what one pin holds, and removes the pin. */

@@ -67,6 +67,10 @@ int xdp_read(const char *instance, struct xdp_state *out, struct err *err);
  */
 int xdp_share_set(const char *instance, const struct share *share, struct err *err);
 
+/* Notes in the control map that the NFQUEUE path was taken away on purpose. Returns as xdp_read().
+ */
+int xdp_done_set(const char *instance, struct err *err);
+
 /*
  * Detaches and unpins; what is gone already is fine. The share should be 0 for a while before.
  * Returns 0 or -N2X_SYSTEM.

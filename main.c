@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <stdio.h>
+#include <string.h>
+
+#include "core/err.h"
+#include "core/log.h"
+#include "core/util.h"
+#include "migrate/migrate_cmd.h"
+#include "nfq-fallback/nfq_cmd.h"
+#include "xdp/xdp_cmd.h"
+
+static const struct verb {
+	const char *group; /* NULL: the name stands alone */
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *help;
+} verbs[] = {
+	{ "run", "nfqueue", nfq_cmd_run,
+	  "-c FILE [--dry-run]\trun the NFQUEUE path in the foreground" },
+	{ "run", "xdp", xdp_cmd_run,
+	  "-c FILE [--local-only] [--dry-run]\trun the XDP path alone, share all" },
+	{ "migrate", "start", migrate_cmd_start,
+	  "-c FILE [--local-only] [--dry-run]\tattach XDP at share 0" },
+	{ "migrate", "split", migrate_cmd_split,
+	  "-c FILE {--every N | --percent P --by flow} [--dry-run]\tgive XDP a share" },
+	{ "migrate", "full", migrate_cmd_full, "-c FILE [--dry-run]\tgive XDP everything" },
+	{ "migrate", "rollback", migrate_cmd_rollback,
+	  "-c FILE [--detach [--allow-link-reset]] [--dry-run]\tback to NFQUEUE, verified" },
+	{ "migrate", "done", migrate_cmd_done,
+	  "-c FILE [--dry-run]\tstop the NFQUEUE path behind XDP" },
+	{ "migrate", "status", migrate_cmd_status, "-c FILE\tstate, counters, problems" },
+	{ NULL, "panic", migrate_cmd_panic,
+	  "[INSTANCE] [--dry-run]\tshare 0, now; needs nothing but the pinned map" },
+};
+
+static int usage(FILE *out)
+{
+	fputs("usage: nfq2xdp VERB …   (every verb: --json, -v)\n", out);
+	for (unsigned int i = 0; i < ARRAY_SIZE(verbs); i++) {
+		const char *help = strchr(verbs[i].help, '\t');
+
+		fprintf(out, "  %s%s%s %.*s\n        %s\n", verbs[i].group ? verbs[i].group : "",
+			verbs[i].group ? " " : "", verbs[i].name, (int)(help - verbs[i].help),
+			verbs[i].help, help + 1);
+	}
+	fputs("exit: 0 ok, 1 no, 2 usage or configuration, 3 inactive, 4 degraded, 5 something foreign in the way,\n"
+	      "      6 kernel, driver or permission, 7 rolled back\n",
+	      out);
+	return out == stdout ? N2X_OK : N2X_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2)
+		return usage(stderr);
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
+		return usage(stdout);
+	if (!strcmp(argv[1], "--version"))
+		return puts("nfq2xdp " VERSION) < 0 ? N2X_SYSTEM : N2X_OK;
+	for (unsigned int i = 0; i < ARRAY_SIZE(verbs); i++) {
+		int at = verbs[i].group ? 2 : 1;
+
+		if (at == 2 && (argc < 3 || strcmp(argv[1], verbs[i].group) != 0))
+			continue;
+		if (!strcmp(argv[at], verbs[i].name))
+			return verbs[i].run(argc - at, argv + at);
+	}
+	log_info("%s%s%s is not a verb: see nfq2xdp --help", argv[1], argc > 2 ? " " : "",
+		 argc > 2 ? argv[2] : "");
+	return N2X_USAGE;
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#pragma once
+
+/* nfq2xdp migrate VERB … and nfq2xdp panic. argv[0] is the verb. Return an enum n2x_exit. */
+int migrate_cmd_start(int argc, char **argv);
+int migrate_cmd_split(int argc, char **argv);
+int migrate_cmd_full(int argc, char **argv);
+int migrate_cmd_rollback(int argc, char **argv);
+int migrate_cmd_done(int argc, char **argv);
+int migrate_cmd_status(int argc, char **argv);
+int migrate_cmd_panic(int argc, char **argv);

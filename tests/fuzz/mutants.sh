@@ -1,0 +1,87 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Can the fuzzer find a defect? Puts one into a copy of core/packet.h at a time and expects a difference.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+BUILD=${BUILD:-build}
+CLANG=${CLANG:-clang}
+runs=${MUTANT_RUNS:-200000}
+top=$BUILD/fuzz/mutants
+flags=(-std=gnu17 -O1 -g -D_GNU_SOURCE "-fsanitize=fuzzer,address,undefined" -fno-sanitize-recover=all)
+
+# NAME|sed script. A script that changes nothing is an error: packet.h moved on, the mutant has to follow.
+mutants=(
+	"none|"
+	"min-length: off by one|s/< policy->min_len/<= policy->min_len/"
+	"checksum: carry not folded|/sum = (sum & 0xffff) + (sum >> 16);/d"
+	"checksum: second carry not folded|0,/sum = (sum & 0xffff) + (sum >> 16);/{//d}"
+	"checksum: 0 written as 0xffff|s/return (__u16)~sum;/return (__u16)~sum ? (__u16)~sum : 0xffff;/"
+	"DF: wrong bit|/define DF_IP_DF/s/0x4000/0x8000/"
+	"DF: MF cleared with it|/define DF_IP_DF/s/0x4000/0x6000/"
+	"fragment: low bits of the offset only|/define DF_IP_OFFSET/s/0x1fff/0x00ff/"
+	"fragment: MF taken for an offset|/define DF_IP_OFFSET/s/0x1fff/0x3fff/"
+	"VLAN: one tag|/define DF_VLAN_TAGS_MAX/s/2/1/"
+	"VLAN: three tags|/define DF_VLAN_TAGS_MAX/s/2/3/"
+	"VLAN: no 802.1ad|s/ && proto_be != DF_BE16(ETH_P_8021AD)//"
+	"options: ihl ignored|s/udp = at + df_ihl(ip)/udp = at + 20/"
+	"options: ihl below 5 accepted|s/ || df_ihl(ip) < sizeof(\*ip)//"
+	"length: options not in tot_len|s/< df_ihl(ip) + sizeof(\*udp)/< 20 + sizeof(*udp)/"
+	"bounds: UDP header|s/(udp + 1) > pkt->data_end/udp > pkt->data_end/"
+	"bounds: VXLAN header|s/(vxlan + 1) > pkt->data_end/vxlan > pkt->data_end/"
+	"bounds: payload|s/(payload + 8) <= pkt->data_end/payload <= pkt->data_end/"
+	"VXLAN: VNI not shifted|s/\(vni = DF_HOST32(vxlan->vni_be)\) >> 8/\1 \& 0xffffff/"
+	"VXLAN: I flag not asked|s/if (!(DF_HOST32(vxlan->flags_be) & 0x08000000))/if (0)/"
+	"VXLAN: unused VNIs match|s/i < policy->n_vni && //"
+	"VXLAN: outer not-ipv4 kept|s/ret == DF_NOT_IPV4 || //"
+	"ports: only the first|s/i < policy->n_dport/i < 1/"
+	"ports: unused ones match|s/i < policy->n_dport && //"
+	"lease: one tick late|s/now >= ctl->deadline/now > ctl->deadline/"
+	"nth: off by one|s/++\*nth < ctl->share_n/++*nth <= ctl->share_n/"
+	"nth: never restarts|/\*nth = 0;/d"
+	"flow: off by one|s/df_flow_hash(pkt) < ctl->share_n/df_flow_hash(pkt) <= ctl->share_n/"
+	"flow: one port left out|s/(__u64)DF_HOST16(pkt->udp->sport_be) << 16 | //"
+	"ID: given to first fragments|s/ip->id_be || (new *& *DF_IP_MF)/ip->id_be/"
+	"ID: 0 given|s/id ? id : 1/id/"
+	"ID: padding mixed in|s/>= df_ihl(pkt->ip) + 16/>= 16/"
+	"ID: checksum not updated|/df_csum_update(ip->check, 0, new)/d"
+)
+
+# Prints one line: what became of mutant $1, named $2, made by sed script $3.
+try() {
+	local dir=$top/$1 rc n
+
+	rm -rf "$dir"
+	mkdir -p "$dir/core"
+	sed "$3" core/packet.h >"$dir/core/packet.h"
+	[ "$2" != none ] && cmp -s core/packet.h "$dir/core/packet.h" && { echo "FAIL $2: sed changed nothing"; return; }
+	"$CLANG" "${flags[@]}" "-I$dir" -I. -o "$dir/fuzz" tests/fuzz/fuzz_packet.c "$top/naive.o" \
+		>"$dir/log" 2>&1 || { echo "FAIL $2: does not build: $dir/log"; return; }
+	"$dir/fuzz" -runs="$runs" -seed=1 -timeout=10 -print_final_stats=1 -artifact_prefix="$dir/" >"$dir/log" 2>&1
+	rc=$?
+	n=$(sed -n 's/^stat::number_of_executed_units: *//p' "$dir/log")
+	if [ "$2" = none ]; then
+		[ $rc = 0 ] && echo "ok   unchanged: no difference in $n runs" || echo "FAIL unchanged: $dir/log"
+	elif [ $rc != 0 ] && grep -qE '^difference: |ERROR: AddressSanitizer: |runtime error: ' "$dir/log"; then
+		echo "ok   $2: found in run $n"
+	else
+		echo "FAIL $2: not found in $n runs (exit $rc): $dir/log"
+	fi
+}
+
+command -v "$CLANG" >/dev/null || { echo "no $CLANG"; exit 77; }
+mkdir -p "$top"
+"$CLANG" "${flags[@]/fuzzer/fuzzer-no-link}" -I. -c -o "$top/naive.o" tests/fuzz/naive.c || exit 1
+for i in "${!mutants[@]}"; do
+	while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do
+		wait -n
+	done
+	try "$i" "${mutants[i]%%|*}" "${mutants[i]#*|}" >"$top/$i.result" &
+done
+wait
+for i in "${!mutants[@]}"; do
+	cat "$top/$i.result"
+done | tee "$top/result"
+passed=$(grep -c '^ok ' "$top/result")
+echo "$((passed - 1)) of $((${#mutants[@]} - 1)) defects found within $runs runs"
+echo "$passed passed, $((${#mutants[@]} - passed)) failed"
+[ "$passed" = ${#mutants[@]} ]

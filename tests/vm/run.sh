@@ -1,0 +1,293 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Runs things of this project on other kernels, under qemu without KVM. Usage: see the last lines.
+set -eEuo pipefail
+cd "$(dirname "$0")/../.."
+repo=$PWD
+build=$(realpath -m "${BUILD:-build}")
+work=$build/vm
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/nfq2xdp/vm
+deadline=${VM_DEADLINE:-900} # seconds a guest may live
+
+# kernel, Debian suite (its -security suite is asked too), what `matrix` runs
+kernels=(
+	"5.10 bullseye tests/run.sh bpf netns"
+	"6.1  bookworm tests/run.sh bpf netns"
+	"6.12 trixie   tests/run.sh bpf netns"
+)
+
+# Inserted at boot, so that no test waits for one.
+modules=(
+	veth vxlan bridge br_netfilter dummy 8021q overlay
+	nf_tables nft_queue nft_compat nft_counter nft_log nft_hash nft_numgen nft_limit nft_ct nft_objref nft_meta_bridge
+	nf_conntrack nf_defrag_ipv4 nfnetlink_queue nfnetlink_log nf_log_syslog
+	xt_NFQUEUE xt_NFLOG xt_u32 xt_tcpudp xt_length xt_statistic xt_mark xt_comment xt_multiport xt_physdev
+	sch_ingress sch_netem cls_bpf act_bpf
+)
+# Loaded by the kernel when asked for: with an old kernel a legacy table exists as soon as its module does.
+on_demand=(ip_tables iptable_mangle iptable_raw iptable_filter nft_chain_nat tun)
+
+# The guest's programs are those of these packages of this machine, with their libraries.
+packages=(
+	bash bpftool coreutils diffutils ethtool findutils grep iproute2 iptables jq mount nftables procps
+	sed tar util-linux
+)
+
+die() {
+	echo "vm: $*" >&2
+	exit 2
+}
+
+suite_of() {
+	local k suite
+	for k in "${kernels[@]}"; do
+		read -r k suite _ <<<"$k"
+		[ "$k" != "$1" ] || { echo "$suite"; return; }
+	done
+	die "no kernel $1 in the table of tests/vm/run.sh"
+}
+
+# Downloads the newest kernel of the suite from the mirrors this machine's apt uses, with lists and cache of our own.
+fetch() {
+	local kernel=$1 suite=$2 apt=$work/apt/$1 name
+	local -a get=(-q -c "$apt/conf")
+	[ -z "$(compgen -G "$cache/$kernel/*.deb")" ] || return 0
+	rm -rf "$apt" "${cache:?}/$kernel.new"
+	mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$cache/$kernel.new"
+	: >"$apt/status"
+	# The hooks of the machine would clean its own caches.
+	cat >"$apt/conf" <<-EOF
+		#clear APT::Update;
+		#clear DPkg;
+		APT::Sandbox::User "";
+		APT::Architecture "amd64";
+		Acquire::Languages "none";
+		Dir::State "$apt"; Dir::State::status "$apt/status"; Dir::Cache "$apt";
+		Dir::Etc::sourcelist "$apt/sources.list"; Dir::Etc::sourceparts "/dev/null";
+		Dir::Etc::preferences "/dev/null"; Dir::Etc::preferencesparts "/dev/null";
+	EOF
+	# 'SITE/dists/SUITE/InRelease' ...
+	apt-get --print-uris update 2>/dev/null |
+		sed -nE "s|^'(.*)/dists/[^/]*(-security)/InRelease'.*|\1 $suite\2|p
+			s|^'(.*)/dists/[^/-]*/InRelease'.*|\1 $suite|p" | sort -u |
+		sed 's|.*|deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] & main|' >"$apt/sources.list"
+	apt-get "${get[@]}" update >"$apt/log" 2>&1 || true
+	name=$(apt-cache "${get[@]}" pkgnames "linux-image-$kernel." 2>>"$apt/log" |
+		grep -- '-cloud-amd64$' | sort -V | tail -1) || true
+	if [ -z "$name" ] || ! (cd "$cache/$kernel.new" && apt-get "${get[@]}" download "$name") >>"$apt/log" 2>&1; then
+		echo "no kernel from $suite: $(grep -m1 '^E:' "$apt/log" || grep -m1 '^W:' "$apt/log" || tail -1 "$apt/log")"
+		rm -r "$cache/$kernel.new"
+		return 1
+	fi
+	mv "$cache/$kernel.new" "$cache/$kernel"
+}
+
+# add_modules TREE OUT NAME...: copies what NAME needs, then NAME. A kernel that lacks one has it built in, or not at all.
+add_modules() {
+	local tree=$1 out=$2 m file
+	local -a deps
+	shift 2
+	for m; do
+		[ ! -e "$out/${m//-/_}.ko" ] || continue
+		file=$(find "$tree/kernel" -name "${m//[-_]/[-_]}.ko*" -print -quit)
+		[ -n "$file" ] || continue
+		case $file in
+		*.xz) xz -dc "$file" ;;
+		*) cat "$file" ;;
+		esac >"$out/${m//-/_}.ko"
+		mapfile -td , deps < <(tr '\0' '\n' <"$out/${m//-/_}.ko" | sed -n 's/^depends=//p' | tr -d '\n')
+		add_modules "$tree" "$out" "${deps[@]}"
+	done
+}
+
+# The kernel image, and the modules as a first piece of initramfs.
+unpack() {
+	local kernel=$1 dir=$work/$1 tree release out
+	local -a deb=("$cache/$kernel"/*.deb)
+	[ ! "$dir/modules.cpio" -nt "${deb[0]}" ] || [ ! "$dir/modules.cpio" -nt tests/vm/run.sh ] || return 0
+	rm -rf "$dir"
+	mkdir -p "$dir/deb"
+	dpkg-deb -x "${deb[0]}" "$dir/deb"
+	mv "$dir"/deb/boot/vmlinuz-* "$dir/vmlinuz"
+	for tree in "$dir"/deb/{usr/,}lib/modules/*; do
+		[ ! -d "$tree" ] || break
+	done
+	release=${tree##*/}
+	out=$dir/root/usr/lib/modules/$release
+	mkdir -p "$out"
+	cp "$tree"/modules.builtin* "$tree/modules.order" "$out"
+	add_modules "$tree" "$out" "${modules[@]}" "${on_demand[@]}"
+	busybox depmod -b "$dir/root/usr" "$release"
+	(cd "$dir/root" && find usr/lib/modules | cpio -o -H newc -R 0:0 --quiet) >"$dir/modules.cpio.new"
+	mv "$dir/modules.cpio.new" "$dir/modules.cpio"
+	rm -r "$dir/deb" "$dir/root"
+}
+
+# Paths on stdin as they are behind /usr's links, and what they lead to.
+resolve() {
+	sed -E 's#^/(bin|sbin|lib|lib64)/#/usr/\1/#' | sort -u | while read -r f; do
+		echo "$f"
+		[ ! -L "$f" ] || readlink -f "$f"
+	done | sort -u
+}
+
+# Paths on stdin, directories first, as an archive.
+pack() {
+	awk -F/ '{ p = $2; for (i = 3; i <= NF; i++) { if (!seen[p]++) print p; p = p "/" $i } print p }' |
+		(cd / && cpio -o -H newc -R 0:0 --quiet)
+}
+
+# ldd fails for a script, and says so for each.
+libs_of() {
+	(xargs -r ldd 2>/dev/null || true) | sed -nE 's#^(.* => |\t)(/[^ ]+) \(0x.*#\2#p' | sort -u
+}
+
+# Programs of this machine, made anew when one of the packages changes.
+make_base() {
+	local key f awk
+	awk=$(dpkg -S "$(readlink -f "$(command -v awk)")" | cut -d: -f1)
+	key=$(dpkg-query -W -f '${Package} ${Version}\n' "${packages[@]}" "$awk" busybox-static libc6) ||
+		die "a package is missing: make deps VM=1"
+	key+=$(<tests/vm/run.sh)
+	[ ! -e "$work/base.key" ] || [ "$(<"$work/base.key")" != "$key" ] || return 0
+	dpkg -L "${packages[@]}" "$awk" | grep -E '^(/usr)?/s?bin/.|/xtables/.|^/etc/(ethertypes|iproute2/.*)$' |
+		sed -E 's#^/(bin|sbin)/#/usr/\1/#' | sort -u >"$work/base.files"
+	# Names that lead here by way of /etc/alternatives (iptables, awk).
+	find /usr/bin /usr/sbin -lname '/etc/alternatives/*' | while read -r f; do
+		! grep -qxF "$(readlink -f "$f")" "$work/base.files" || printf '%s\n' "$f" "$(readlink "$f")"
+	done >"$work/base.links"
+	{
+		cat "$work/base.files" "$work/base.links"
+		libs_of <"$work/base.files"
+		gcc -print-file-name=libgcc_s.so.1 | xargs realpath # by dlopen(), in pthread_exit()
+		printf '%s\n' /bin /sbin /lib /lib64 /bin/busybox
+	} | resolve >"$work/base.list"
+	pack <"$work/base.list" >"$work/base.cpio"
+	echo "$key" >"$work/base.key"
+}
+
+# This tree, what is built of it and CMD.
+make_tree() {
+	local stage=$work/stage
+	rm -rf "$stage"
+	mkdir -p "$stage/nfq2xdp/build" "$stage"/{proc,sys,dev,run,tmp,root,etc}
+	tar -c --exclude=./.git --exclude=./build --exclude="./${build#"$repo/"}" . | tar -x -C "$stage/nfq2xdp"
+	(cd "$build" && find . \( -path ./vm -o -path ./asan -o -path ./tests/fuzz \) -prune -o \
+		-type f \( -perm -u+x -o -name '*.bpf.o' \) -print0 | xargs -0r cp --parents -t "$stage/nfq2xdp/build")
+	install -m 0755 tests/vm/init.sh "$stage/init"
+	printf '%s\n' "${modules[@]}" >"$stage/etc/boot-modules"
+	printf '%s\n' "$1" >"$stage/command"
+	(cd "$stage" && find . | cpio -o -H newc -R 0:0 --quiet)
+	find "$stage/nfq2xdp/build" -type f -perm -u+x | libs_of | resolve | comm -23 - "$work/base.list" | pack
+}
+
+# prepare KERNEL CMD. Never called where `set -e` is off.
+prepare() {
+	make_base
+	unpack "$1"
+	make_tree "$2" >"$work/tree.cpio"
+	cat "$work/base.cpio" "$work/$1/modules.cpio" "$work/tree.cpio" >"$work/initrd"
+}
+
+# The exit code of the command prepared; 125 when the guest did not live to tell.
+boot() {
+	local kernel=$1 dir=$work/$1 console=$work/$1.console start=$SECONDS rc=0 code
+	# ttyS0 is the kernel's and carries the exit code; ttyS1 is the output of the command, ttyS2 a tar of build/log.
+	timeout --foreground -k 5 "$deadline" qemu-system-x86_64 -accel tcg,thread=multi -cpu max,la57=off -smp 2 -m 3G \
+		-nodefaults -no-user-config -display none -nic none -no-reboot -serial "file:$console" -serial stdio -serial "file:$dir/log.tar" \
+		-kernel "$dir/vmlinuz" -initrd "$work/initrd" \
+		-append "console=ttyS0 panic=-1 oops=panic printk.devkmsg=on mitigations=off" </dev/null || rc=$?
+	sed -i 's/\r$//' "$console"
+	rm -rf "$dir/log"
+	[ ! -s "$dir/log.tar" ] || tar -x -f "$dir/log.tar" -C "$dir" || true
+	code=$(sed -nE 's/^\[[ 0-9.]+\] vm: exit ([0-9]+)$/\1/p' "$console" | tail -1)
+	if [ $rc != 0 ] || [ -z "$code" ]; then
+		tail -20 "$console" | sed 's/^/    | /' >&2
+		case $rc in
+		0) echo "vm: $kernel: the guest died: $(grep -o 'Kernel panic.*' "$console" || echo "no exit code")" >&2 ;;
+		124 | 137) echo "vm: $kernel: no end after $deadline s" >&2 ;;
+		*) echo "vm: $kernel: qemu: exit $rc" >&2 ;;
+		esac
+		return 125
+	fi
+	echo "vm: $kernel: $(sed -nE 's/^\[ *([0-9]+\.[0-9]).*vm: ready (\S+)$/\2 up in \1 s/p' "$console")," \
+		"exit $code, $((SECONDS - start)) s in all" >&2
+	return "$code"
+}
+
+# rows KERNEL COMMAND RC LOG: one JSON object for each tier of `tests/run.sh TIER...`
+rows() {
+	local tier ok bad skip result reason
+	for tier in ${2#* }; do
+		ok=$(grep -c "^ok   $tier/" "$4") || true
+		bad=$(grep -c "^FAIL ${tier}[/:]" "$4") || true
+		skip=$(grep -c "^SKIP $tier/" "$4") || true
+		reason=$(sed -nE "s#^FAIL $tier(/|: )##p" "$4"; sed -n "s#^SKIP $tier/##p" "$4")
+		result=passed
+		[ "$ok" -gt 0 ] || result=skipped
+		[ "$bad" = 0 ] || result=failed
+		# The guest is gone, or no test said that it failed, and yet.
+		if [ "$3" = 125 ] || { [ "$3" != 0 ] && ! grep -q '^FAIL ' "$4"; }; then
+			result=failed
+			reason="exit $3: $(grep -v ' up in ' "$4" | tail -1)"$'\n'$reason
+		fi
+		jq -nc --arg kernel "$1" --arg tier "$tier" --arg result "$result" --arg reason "$reason" \
+			--argjson passed "$ok" --argjson failed "$bad" --argjson skipped "$skip" \
+			'$ARGS.named | .reason |= (split("\n") - [""])'
+	done
+}
+
+matrix() {
+	local line kernel suite command why rc tier log
+	: >"$work/rows"
+	for line in "${kernels[@]}"; do
+		read -r kernel suite command <<<"$line"
+		log=$work/$kernel.log
+		echo "== $kernel: $command"
+		if ! why=$(fetch "$kernel" "$suite"); then
+			for tier in ${command#* }; do
+				echo "SKIP $tier/kernel: $why"
+			done | tee "$log"
+			rows "$kernel" "$command" 0 "$log" >>"$work/rows"
+			continue
+		fi
+		rc=0
+		prepare "$kernel" "$command"
+		boot "$kernel" 2>&1 | tee "$log" || rc=${PIPESTATUS[0]}
+		rows "$kernel" "$command" "$rc" "$log" >>"$work/rows"
+	done
+	jq -s '{schema: 1, rows: .}' "$work/rows" >"$work/result.json"
+	echo
+	printf '%-7s %-6s %-8s %6s %6s %7s  %s\n' kernel tier result passed failed skipped reason
+	jq -r '.rows[] | [.kernel, .tier, .result, .passed, .failed, .skipped, (.reason | join("; "))] | @tsv' \
+		"$work/result.json" | while IFS=$'\t' read -r -a line; do
+		printf '%-7s %-6s %-8s %6s %6s %7s  %s\n' "${line[@]}"
+	done
+	jq -r '[.rows[].result] | . as $r | ["passed", "failed", "skipped"] |
+		map(. as $n | "\($r | map(select(. == $n)) | length) \($n)") | join(", ")' "$work/result.json"
+	jq -e 'any(.rows[]; .result == "passed") and all(.rows[]; .result != "failed")' "$work/result.json" >/dev/null ||
+		exit 1
+}
+
+usage() {
+	die "usage: tests/vm/run.sh matrix | demo | run KERNEL CMD...   (VM_DEADLINE=$deadline)"
+}
+
+[ "${1-}" != demo ] || set -- run 6.1 tests/lab/demo.sh
+mkdir -p "$work" "$cache"
+trap 'echo "vm: line $LINENO failed: $BASH_COMMAND" >&2' ERR
+exec 9>"$work/lock"
+flock 9
+case ${1-} in
+matrix) matrix ;;
+run)
+	[ $# -ge 3 ] || usage
+	kernel=$2
+	shift 2
+	suite=$(suite_of "$kernel") || exit
+	why=$(fetch "$kernel" "$suite") || { echo "SKIP $why"; exit 77; }
+	prepare "$kernel" "$*"
+	boot "$kernel" || exit
+	;;
+*) usage ;;
+esac
