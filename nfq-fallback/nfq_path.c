@@ -45,6 +45,7 @@ struct worker {
 
 struct nfq_path {
 	const struct policy *policy;
+	struct df_policy df; /* as it applies here: behind the decapsulation there is no outer header */
 	struct nfq_state *state;
 	int lock_fd;
 	int stop_fd;
@@ -119,7 +120,7 @@ static int open_queues(struct nfq_path *path, struct err *err)
 		uint16_t num = (uint16_t)(policy->nfqueue.queue + i);
 		struct nfq_queue_info info = { 0 };
 		int ret = nfq_queue_open(&path->worker[i].queue, num,
-					 policy->nfqueue.fail == NFQ_FAIL_OPEN, &policy->df,
+					 policy->nfqueue.fail == NFQ_FAIL_OPEN, &path->df,
 					 &path->state->stats[i]);
 
 		if (ret == -EBUSY) {
@@ -306,6 +307,7 @@ int nfq_path_run(const struct policy *policy, struct err *err)
 {
 	_cleanup_(path_down) struct nfq_path path = {
 		.policy = policy,
+		.df = policy->df,
 		.lock_fd = -1,
 		.stop_fd = eventfd(0, EFD_CLOEXEC),
 		.failed_fd = eventfd(0, EFD_CLOEXEC),
@@ -321,6 +323,7 @@ int nfq_path_run(const struct policy *policy, struct err *err)
 			policy->interface);
 	if (path.stop_fd < 0 || path.failed_fd < 0)
 		return err_set(err, N2X_SYSTEM, "cannot make an eventfd");
+	path.df.encap = DF_ENCAP_NONE;
 	loop_hold_signals();
 	ret = state_take(&path, err);
 	if (ret == 0)
@@ -365,19 +368,23 @@ int nfq_path_read(const char *interface, struct nfq_path_info *out, struct err *
 	if (ret < 0)
 		return ret;
 	fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd >= 0)
-		info.pid = holder(fd);
-	if (fd < 0 || !info.pid || fstat(fd, &st) < 0 || st.st_size != sizeof(*state) ||
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_size != sizeof(*state) ||
 	    state_map(fd, PROT_READ, &state) < 0 || state->abi != ABI_VERSION ||
 	    state->threads > POLICY_THREADS_MAX) {
-		*out = (struct nfq_path_info){ .nft = info.nft };
+		*out = info;
 		return 0;
 	}
+	info.pid = holder(fd);
 	info.queue = state->queue;
 	info.threads = state->threads;
 	info.owner = state->owner;
-	info.depth = depth(state, &info.dropped);
 	info.handled = handled(state, info.reason);
+	if (!info.pid) {
+		*out = info;
+		return 0;
+	}
+	info.depth = depth(state, &info.dropped);
+	info.handled = handled(state, memset(info.reason, 0, sizeof(info.reason)));
 	info.running = state->ready && info.nft.has_queue;
 	given = info.handled - state->rule_base + info.depth + info.dropped;
 	info.unmodified = info.nft.queued > given ? info.nft.queued - given : 0;

@@ -26,7 +26,7 @@ struct nfq_path_info {
 	uint16_t queue;
 	uint16_t threads;
 	bool owner; /* nft table has the owner flag */
-	uint64_t reason[DF_REASON_MAX]; /* verdicts given since the process started */
+	uint64_t reason[DF_REASON_MAX]; /* verdicts of the process that runs, or of the last that ran */
 	uint64_t handled; /* their sum */
 	uint64_t unmodified; /* passed without a verdict of ours since the rule was put in (N3) */
 	uint64_t depth; /* waiting now, all queues */

@@ -7,11 +7,11 @@
  * distinct packets or SECONDS without one: the last line. Every line covers all that had arrived at
  * that moment. The checks of a packet's content count every copy of it.
  *
- *	received	distinct sequence numbers; lost: the others below the highest one seen
- *	late		first arrivals behind a higher number of the same flow
- *	zero_udp_csum	no UDP checksum; csum_not_ready: left to be filled in by a NIC. Neither is
- *bad sink_drops	lost by this program: not zero means that the run says nothing
- *	other		not one of source's packets
+ * received: distinct sequence numbers; lost: the others below the highest one that was seen, so a
+ * lost tail shows only against source's "sent". late: first arrivals behind a higher number of the
+ * same flow. zero_udp_csum: no UDP checksum; csum_not_ready: left to a NIC to fill in; neither is
+ * bad. sink_drops: lost by this program; not zero means that the run says nothing. other: not
+ * source's packets.
  */
 #include <endian.h>
 #include <errno.h>

@@ -248,6 +248,9 @@ static const struct row bad[] = {
 	    ":3: xdp.attach: a?b" NAME),
 	ROW("attach with bell", "interface: br0\nmatch: {dport: [1]}\nxdp: {attach: [\"a\\ab\"]}\n",
 	    ":3: xdp.attach: a?b" NAME),
+	ROW("attach with DEL",
+	    "interface: br0\nmatch: {dport: [1]}\nxdp: {attach: [\"a\\x7fb\"]}\n",
+	    ":3: xdp.attach: a?b" NAME),
 	/* Byte 0xa0 is a space to the kernel, and the second one of this letter. */
 	ROW("attach with 0xa0", "interface: br0\nmatch: {dport: [1]}\nxdp: {attach: [\xc3\xa0]}\n",
 	    ":3: xdp.attach: ??" NAME),

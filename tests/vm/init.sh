@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # The guest's init: mounts, modules, loopback, then /command with its output on ttyS1 and its exit code on the console.
+# What the command left in build/log goes to ttyS2.
 export PATH=/usr/sbin:/usr/bin HOME=/root TERM=dumb LC_ALL=C BUILD=build
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
@@ -19,14 +20,17 @@ while read -r module; do
 	modprobe -q "$module"
 done </etc/boot-modules
 ip link set lo up
-stty -F /dev/ttyS1 raw -echo
-stty -F /dev/ttyS2 raw -echo
+raw() {
+	stty -F /dev/ttyS1 raw -echo
+	stty -F /dev/ttyS2 raw -echo
+}
+raw
 
 cd /nfq2xdp || exit 1
 echo "<5>vm: ready $(uname -r)" >/dev/kmsg
 bash /command </dev/null >/dev/ttyS1 2>&1
 code=$?
-[ ! -d build/log ] || tar -c -C build log >/dev/ttyS2
-stty -F /dev/ttyS1 raw -echo # waits until all is sent
+[ ! -d build/log ] || tar -c -C build log | cat >/dev/ttyS2
+raw # waits until all is sent
 echo "<5>vm: exit $code" >/dev/kmsg
 busybox poweroff -f

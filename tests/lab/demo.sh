@@ -1,0 +1,160 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# make demo: live traffic goes from the old daemon to our NFQUEUE path, to XDP step by step, back at once, and to the
+# end. Exits non-zero if one packet was lost, doubled, leaked or not counted. Writes build/demo/result.json.
+set -u -o pipefail
+# shellcheck source=tests/lab/lab.sh
+. "$(dirname "$0")/lab.sh"
+lab_skip() {
+	echo "demo: cannot run here: $*; make demo VM=1 runs it inside qemu" >&2
+	exit 1
+}
+lab_reexec "$@"
+bpftool prog show >/dev/null 2>&1 || lab_skip "the kernel refuses the bpf() system call"
+
+RATE=${DEMO_RATE:-25000}     # packets/s
+SECONDS_A_STEP=${DEMO_STEP:-3}
+N2X=$LAB_ROOT/${BUILD:-build}/nfq2xdp
+OUT=$LAB_ROOT/${BUILD:-build}/demo
+CONF=/run/lab/br0.yaml
+CPUS=$(getconf _NPROCESSORS_CONF)
+STEPS='[]'
+START=$EPOCHREALTIME
+
+cat >$CONF <<-END
+	interface: br0
+	match:    { protocol: udp, dport: [31765], encap: vxlan, vni: [1] }
+	action:   { clear-df: { min-length: 0 }, ip-id: keep }
+	xdp:      { attach: [ens5], mode: auto }
+	nfqueue:  { queue: 1, threads: 1, fail: open }
+END
+
+die() {
+	echo "demo: $*" >&2
+	exit 1
+}
+
+n2x() { in_gw "$N2X" "$@"; }
+
+since_start() { echo "scale=3; $EPOCHREALTIME - $START" | bc; }
+
+# Everything that counts packets, now, as one JSON object.
+snapshot() {
+	local sent sink old=${OLD_FINAL:-} status
+	ask source && sent=$(field .sent)
+	if [ -z "$old" ]; then
+		ask old && old=$(field .handled)
+	fi
+	status=$(n2x migrate status -c $CONF --json)
+	ask sink && sink=$REPLY
+	jq -cn --argjson sent "$sent" --argjson sink "$sink" --argjson old "$old" --argjson status "$status" \
+		'{$sent, $old, nfqueue: $status.nfqueue.handled, xdp: $status.xdp.cleared,
+		  matched: $status.xdp.matched, leaked: $status.leaks, lost: $sink.lost,
+		  late: $sink.late, state: $status.state, share: $status.share}'
+}
+
+# What overtook is missing for a moment; what is lost stays missing.
+lost_now() {
+	local deadline=$((SECONDS + 2))
+	while ask sink && [ "$(field .lost)" != 0 ] && [ $SECONDS -lt $deadline ]; do :; done
+	field .lost
+}
+
+# step NAME: lets traffic run, and prints what each path did in that time.
+step() {
+	local name=$1 before after row lost
+	before=$(snapshot) || die "no snapshot"
+	sleep "$SECONDS_A_STEP"
+	after=$(snapshot) || die "no snapshot"
+	lost=$(lost_now)
+	row=$(jq -cn --arg name "$name" --arg at "$(since_start)" --argjson a "$before" --argjson b "$after" \
+		--argjson lost "$lost" \
+		'{$name, at: ($at | tonumber), state: $b.state, share: $b.share, packets: ($b.sent - $a.sent),
+		  old: ($b.old - $a.old), nfqueue: ($b.nfqueue - $a.nfqueue), xdp: ($b.xdp - $a.xdp),
+		  matched: ($b.matched - $a.matched), $lost, leaked: ($b.leaked - $a.leaked),
+		  late: ($b.late - $a.late)}')
+	STEPS=$(jq -c --argjson row "$row" '. + [$row]' <<<"$STEPS")
+	jq -r '"\(.at)s\t\(.name): \(.packets) packets: old \(.old), nfqueue \(.nfqueue), xdp \(.xdp), lost \(.lost), leaked \(.leaked)"' <<<"$row"
+}
+
+# The old rule, made to look at DF as ours does: then no packet is handled by both.
+old_rule_df() {
+	in_gw iptables -t mangle -R PREROUTING 1 -i br0 -p udp --dport 31765 \
+		-m u32 --u32 '4&0x4000=0x4000' -j NFQUEUE --queue-num 0
+}
+
+old_to_ours() {
+	old_rule_df || die "cannot replace the old rule"
+	start nfqueue nsenter --net=/run/netns/n2x-gw "$N2X" run nfqueue -c $CONF
+	local deadline=$((SECONDS + 10))
+	until jq -e .nfqueue.running >/dev/null < <(n2x migrate status -c $CONF --json); do
+		[ $SECONDS -lt $deadline ] || die "the NFQUEUE path did not start"
+	done
+	in_gw iptables -t mangle -F PREROUTING
+	until in_gw awk '$1 == 0 && $3 != 0 { exit 1 }' /proc/self/net/netfilter/nfnetlink_queue; do :; done
+	stop_daemon old
+	OLD_FINAL=$(field .handled)
+}
+
+lab_up || die "the lab could not be set up"
+mkdir -p "$OUT"
+echo "gateway in namespaces, $RATE packets/s of UDP up to 8951 bytes through VXLAN; kernel $(uname -r), $CPUS CPUs"
+lab_old_rule A
+start_daemon old in_gw "$LAB_BIN/old_daemon" || die "the old daemon did not start"
+start_daemon sink in_col "$LAB_BIN/sink" -i eth0 || die "the sink did not start"
+start_daemon source in_src "$LAB_BIN/source" -i mirror0 -m "$LAB_MAC" -r "$RATE" || die "the source did not start"
+
+step "old daemon"
+old_to_ours
+step "our NFQUEUE path"
+n2x migrate start -c $CONF || die "start failed"
+step "shadow"
+n2x migrate split -c $CONF --every 10 || die "split failed"
+step "split 1/10"
+n2x migrate split -c $CONF --every 2 || die "split failed"
+step "split 1/2"
+n2x migrate full -c $CONF || die "full failed"
+step "all"
+n2x panic br0 || die "panic failed"
+step "panic: NFQUEUE"
+n2x migrate full -c $CONF || die "full failed"
+step "all again"
+LEAKS=$(n2x migrate status -c $CONF --json | jq .leaks)
+n2x migrate done -c $CONF || die "done failed"
+step "done"
+
+stop_daemon source
+SENT=$(field .sent)
+lost_now >/dev/null
+stop_daemon sink
+SINK=$REPLY
+wait_daemon nfqueue || die "the NFQUEUE path ended badly"
+STATUS=$(n2x migrate status -c $CONF --json)
+
+jq -n --argjson sent "$SENT" --argjson sink "$SINK" --argjson steps "$STEPS" --argjson status "$STATUS" \
+	--argjson old "$OLD_FINAL" --argjson leaked "$LEAKS" --argjson cpus "$CPUS" --argjson rate "$RATE" \
+	'{schema: 1, $rate, $cpus, $sent} + ($sink | {received, lost, duplicate, late, df_left, bad_ip_csum,
+	  bad_udp_csum, zero_udp_csum, sink_drops}) + {$leaked, attached: $status.xdp.attached,
+	  by_path: {$old, nfqueue: $status.nfqueue.handled, xdp: $status.xdp.cleared}, $steps}' >"$OUT/result.json"
+
+echo
+jq -r '["step", "share", "packets", "old", "nfqueue", "xdp", "late", "lost", "leaked"],
+	(.steps[] | [.name, .share, .packets, .old, .nfqueue, .xdp, .late, .lost, .leaked]) | @tsv' \
+	"$OUT/result.json" | column -t -s $'\t'
+echo
+
+r() { jq -r "$1" "$OUT/result.json"; }
+check "received = sent" "$(r .received)" "$SENT"
+check "lost, duplicate" "$(r '"\(.lost) \(.duplicate)"')" "0 0"
+check "with DF at the collector, leaked" "$(r '"\(.df_left) \(.leaked)"')" "0 0"
+check "bad IP, bad UDP checksums" "$(r '"\(.bad_ip_csum) \(.bad_udp_csum)"')" "0 0"
+check "old + nfqueue + xdp = sent" "$(r '.by_path | .old + .nfqueue + .xdp')" "$SENT"
+check "UDP checksums zeroed: by the old daemon alone" "$(r .zero_udp_csum)" "$(r .by_path.old)"
+check "sink kept up" "$(r .sink_drops)" 0
+check "1/10 within the number of CPUs" "$(r '.cpus as $c | .steps[] | select(.name == "split 1/10") |
+	(.xdp - .matched / 10 | fabs) < $c')" true
+check "1/2 within the number of CPUs" "$(r '.cpus as $c | .steps[] | select(.name == "split 1/2") |
+	(.xdp - .matched / 2 | fabs) < $c')" true
+check "rate reached" "$(r '.rate as $r | (.steps | map(.packets) | add) >= 0.95 * $r * '"$SECONDS_A_STEP"' * (.steps | length)')" true
+echo "result: ${OUT#"$LAB_ROOT"/}/result.json"
+finish
