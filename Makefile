@@ -15,7 +15,7 @@ DEPS     = make gcc libc6-dev linux-libc-dev clang llvm bpftool pkg-config libbp
 	   libnetfilter-queue-dev libnftnl-dev libmnl-dev libcyaml-dev libyaml-dev libjansson-dev \
 	   libevent-dev libcap-ng-dev scdoc
 DEPS    += libcmocka-dev libclang-rt-dev clang-format-14 clang-tidy-14 shellcheck iproute2 nftables iptables \
-	   procps jq util-linux
+	   procps ethtool jq util-linux
 DEPS_VM  = qemu-system-x86 busybox-static cpio xz-utils ca-certificates
 
 PKGS     = libbpf libnetfilter_queue libnftnl libmnl libcyaml yaml-0.1 jansson libevent_core libcap-ng

@@ -8,9 +8,10 @@
  *
  * Invariants (cited as "abi I1" and so on in code and tests):
  *  I1  A struct df_ctl of all zero bytes means: share 0. A reader that sees any mix of a valid old
- * value and zeros selects according to the old value or selects nothing. I2  Every packet raises
- * exactly one counter of enum df_reason, in exactly one path's df_stats, for each time that path
- * sees it. I3  New reasons are appended before DF_REASON_MAX and raise ABI_VERSION.
+ *      value and zeros selects according to the old value or selects nothing.
+ *  I2  Every packet raises exactly one counter of enum df_reason, in exactly one path's df_stats,
+ *      for each time that path sees it.
+ *  I3  New reasons are appended before DF_REASON_MAX and raise ABI_VERSION.
  */
 #pragma once
 
@@ -74,9 +75,8 @@ enum df_share_kind {
 
 /*
  * Run-time control, the one entry of the pinned array "ctl". share_kind and share_n are the share.
- * deadline is the lease: a jiffies64 value past which the program acts as if the share were 0; 0 is
- * "no lease". generation and writes are for the reader of the map; the program does not look at
- * them.
+ * deadline is the lease: a jiffies64 value from which on the program acts as if the share were 0; 0
+ * is "no lease". What follows is for the reader of the map; the program does not look at it.
  */
 struct df_ctl {
 	__u32 share_kind; /* enum df_share_kind */

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Where an instance keeps things. Everything is below a name that has the network namespace in it
- *(its inode number): interface names and indexes repeat across namespaces.
+ * (its inode number): interface names and indexes repeat across namespaces.
  *
  *	/sys/fs/bpf/nfq2xdp/v<ABI>/<netns>/<instance>/	pinned maps and links
- *	/run/nfq2xdp/<netns>-<instance>.nfqueue		the NFQUEUE path's counters; held locked
- *while it runs /run/nfq2xdp/<netns>-<instance>.lock		held by a command that changes the
- *instance
+ *	/run/nfq2xdp/<netns>-<instance>.nfqueue	the NFQUEUE path's counters; locked while it runs
+ *	/run/nfq2xdp/<netns>-<instance>.lock	locked by a command that changes the instance
  */
 #pragma once
 

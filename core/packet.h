@@ -3,18 +3,19 @@
  * parse -> match -> select -> rewrite, written once. Compiled into the BPF programs, the NFQUEUE
  * handler, the unit tests and the fuzzer: both paths run this code.
  *
- * Freestanding: no libc, no BPF helper, no map, no clock; what a step needs is passed in. Every
- * step returns an enum df_reason when the packet's fate is decided, or DF_GO_ON.
+ * Freestanding: no libc, no BPF helper, no map, no clock; what a step needs is passed in. Every step
+ * returns an enum df_reason when the packet's fate is decided, or DF_GO_ON.
  *
  * Invariants (cited as "packet P1" and so on):
  *  P1  No byte outside [data, data_end) is read or written. `data` is even.
  *  P2  Nothing is written before the packet matched and was selected.
  *  P3  Only frag_off, check and (ip-id: assign) id of the matched IPv4 header are ever written.
  *  P4  The one's-complement sum of the header is unchanged by a write (RFC 1624). So a correct
- * checksum stays correct, a wrong one stays wrong, and CHECKSUM_COMPLETE and an outer UDP checksum
- * stay valid. P5  The UDP header and the payload are never written: the UDP checksum does not cover
- * the IPv4 header (RFC 768). P6  A second pass over a handled packet writes nothing and returns
- * DF_NO_DF.
+ *      checksum stays correct, a wrong one stays wrong, and CHECKSUM_COMPLETE and an outer UDP
+ *      checksum stay valid.
+ *  P5  The UDP header and the payload are never written: the UDP checksum does not cover the IPv4
+ *      header (RFC 768).
+ *  P6  A second pass over a handled packet writes nothing and returns DF_NO_DF.
  */
 #pragma once
 

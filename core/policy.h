@@ -2,15 +2,15 @@
 /*
  * The configuration of one instance, as text and as a model.
  *
- *	interface: br0                                   # the instance's name, and the interface of
- *the netfilter rule match:    { protocol: udp, dport: [31765] }      # optional: encap: vxlan, vni:
- *[1, 2] action:   { clear-df: { min-length: 0 }, ip-id: keep }   # ip-id: keep | assign xdp:      {
- *attach: [vxlan1], mode: auto }       # mode: auto | native | generic nfqueue:  { queue: 0,
- *threads: 1, fail: open }   # fail: open | closed rollout:  { steps: [1/100, 1/10, 1/2, all], hold:
- *60s, lease: 5s, confirm-within: 30m }
+ *	interface: br0                              # the instance; interface of the netfilter rule
+ *	match:    { protocol: udp, dport: [31765] } # optional: encap: vxlan, vni: [1, 2]
+ *	action:   { clear-df: { min-length: 0 }, ip-id: keep }  # ip-id: keep | assign
+ *	xdp:      { attach: [vxlan1], mode: auto }  # mode: auto | native | generic
+ *	nfqueue:  { queue: 0, threads: 1, fail: open }          # fail: open | closed
+ *	rollout:  { steps: [1/100, 1/10, 1/2, all], hold: 60s, lease: 5s, confirm-within: 30m }
  *
  * Required: interface, match.dport, xdp.attach. Everything else has the default of
- *policy_defaults().
+ * policy_defaults().
  */
 #pragma once
 

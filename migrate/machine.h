@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The states of a migration and the moves between them. The state is derived from what the kernel
- *holds, never kept beside it.
+ * holds, never kept beside it.
  *
  *	IDLE         the XDP path is not attached
  *	SHADOW       attached, share 0, not moved yet
@@ -13,8 +13,9 @@
  * Invariants (cited as "machine M1" and so on):
  *  M1  The share rises only while the NFQUEUE path behind runs and every attach point is ours.
  *  M2  Every move is one map write. No move changes a rule, a queue or an attachment, except start,
- *done and rollback --detach, which say so. M3  A rollback through this path is verified with
- *counters; panic is the way that needs nothing but the map.
+ *      done and rollback --detach, which say so.
+ *  M3  A rollback through this path is verified with counters; panic is the way that needs nothing
+ *      but the map.
  */
 #pragma once
 

@@ -6,7 +6,8 @@
  * Invariants (cited as "handler H1" and so on):
  *  H1  Exactly one verdict per packet, on every path; it is always an accept.
  *  H2  A verdict carries the payload only when the payload was changed (the kernel replaces the
- * whole packet). H3  Exactly one counter of stats rises by one per packet.
+ *      whole packet).
+ *  H3  Exactly one counter of stats rises by one per packet.
  */
 #pragma once
 

@@ -45,7 +45,8 @@ struct worker {
 
 struct nfq_path {
 	const struct policy *policy;
-	struct df_policy df; /* as it applies here: behind the decapsulation there is no outer header */
+	struct df_policy
+		df; /* as it applies here: behind the decapsulation there is no outer header */
 	struct nfq_state *state;
 	int lock_fd;
 	int stop_fd;

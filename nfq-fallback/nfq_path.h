@@ -5,10 +5,11 @@
  *
  * Invariants (cited as "nfq N1" and so on):
  *  N1  The rule is there only while every queue is bound: bind, then rule; rule away, drain, then
- * close. N2  One process per instance and namespace: the one that holds the lock on its state file.
+ *      close.
+ *  N2  One process per instance and namespace: the one that holds the lock on its state file.
  *  N3  unmodified is derived, because the kernel counts neither bypass nor fail-open: packets the
- * rule sent, less those waiting, less those handled. Exact at rest, never too high while packets
- * move.
+ *      rule sent, less those waiting, less those handled. Exact at rest, never too high while
+ *      packets move.
  */
 #pragma once
 
@@ -26,7 +27,8 @@ struct nfq_path_info {
 	uint16_t queue;
 	uint16_t threads;
 	bool owner; /* nft table has the owner flag */
-	uint64_t reason[DF_REASON_MAX]; /* verdicts of the process that runs, or of the last that ran */
+	uint64_t reason
+		[DF_REASON_MAX]; /* verdicts of the process that runs, or of the last that ran */
 	uint64_t handled; /* their sum */
 	uint64_t unmodified; /* passed without a verdict of ours since the rule was put in (N3) */
 	uint64_t depth; /* waiting now, all queues */

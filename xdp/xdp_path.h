@@ -7,9 +7,10 @@
  *
  * Invariants (cited as "xdp X1" and so on):
  *  X1  Nothing foreign is replaced: links, or netlink with XDP_FLAGS_UPDATE_IF_NOEXIST; never the
- * plain form. X2  Attached at share 0; the share moves only by xdp_share_set(). X3  A failed
- * xdp_attach() leaves no program, link, pin or directory behind. X4  Several attach points share
- * one set of maps: one share, one set of counters.
+ *      plain form.
+ *  X2  Attached at share 0; the share moves only by xdp_share_set().
+ *  X3  A failed xdp_attach() leaves no program, link, pin or directory behind.
+ *  X4  Several attach points share one set of maps: one share, one set of counters.
  */
 #pragma once
 
@@ -62,7 +63,8 @@ int xdp_read(const char *instance, struct xdp_state *out, struct err *err);
 
 /*
  * Writes the share and reads it back. It keeps the generation, counts the write, and takes a lease
- * away (a deadline of an earlier share says nothing about this one). Needs the pinned map alone.
+ * away (a deadline of an earlier share says nothing about this one) and the mark of
+ * xdp_done_set(). Needs the pinned map alone.
  * Returns as xdp_read().
  */
 int xdp_share_set(const char *instance, const struct share *share, struct err *err);

@@ -36,7 +36,7 @@ die() {
 
 n2x() { in_gw "$N2X" "$@"; }
 
-since_start() { echo "scale=3; $EPOCHREALTIME - $START" | bc; }
+since_start() { jq -n --arg a "$START" --arg b "$EPOCHREALTIME" '$b | tonumber - ($a | tonumber) | . * 10 | round / 10'; }
 
 # Everything that counts packets, now, as one JSON object.
 snapshot() {
@@ -140,7 +140,7 @@ jq -n --argjson sent "$SENT" --argjson sink "$SINK" --argjson steps "$STEPS" --a
 echo
 jq -r '["step", "share", "packets", "old", "nfqueue", "xdp", "late", "lost", "leaked"],
 	(.steps[] | [.name, .share, .packets, .old, .nfqueue, .xdp, .late, .lost, .leaked]) | @tsv' \
-	"$OUT/result.json" | column -t -s $'\t'
+	"$OUT/result.json" | awk -F '\t' '{ printf "%-18s %6s", $1, $2; for (i = 3; i <= NF; i++) printf " %9s", $i; print "" }'
 echo
 
 r() { jq -r "$1" "$OUT/result.json"; }

@@ -42,8 +42,6 @@ lab_reexec() {
 		for tool in source sink old_daemon; do
 			[ -x "$LAB_BIN/$tool" ] || lab_skip "needs $LAB_BIN/$tool: make tests"
 		done
-		# The journal's directory stays behind, empty: only what is mounted on it is private.
-		mkdir -p /var/lib/nfq2xdp
 		# unshare ignores SIGTERM: timeout follows it with SIGKILL. And when timeout itself is killed, setpriv's
 		# death signal ends unshare. nice, because a gateway shares its CPUs with nobody: with two busy loops beside
 		# it on two CPUs, the old daemon starves for more than its queue holds, and loss means nothing any more.
@@ -53,7 +51,7 @@ lab_reexec() {
 	trap 'exit 130' INT TERM HUP
 	# All of /run, so that nothing is created in the host's: netns, nfq2xdp, xtables.lock.
 	mount -t tmpfs lab /run && mkdir /run/netns /run/nfq2xdp /run/lab &&
-		mount -t tmpfs lab /run/netns && mount -t tmpfs lab /var/lib/nfq2xdp || exit 1
+		mount -t tmpfs lab /run/netns || exit 1
 	mount -t bpf bpf /sys/fs/bpf || lab_skip "needs bpffs on /sys/fs/bpf"
 	for kind in veth bridge "vxlan id 1 dstport 4789"; do
 		# shellcheck disable=SC2086
