@@ -129,7 +129,6 @@ static void take(int opt, struct args *args, struct split *split)
 int args_parse(int argc, char **argv, unsigned int want, struct args *out, struct policy *policy,
 	       struct err *err)
 {
-	struct policy_error why;
 	struct split split = { 0 };
 	struct args args = { 0 };
 	int opt;
@@ -158,8 +157,8 @@ int args_parse(int argc, char **argv, unsigned int want, struct args *out, struc
 		return -N2X_USAGE;
 	if (want & ARGS_CONFIG && !args.config)
 		return err_set(err, N2X_USAGE, "%s: -c FILE is missing", argv[0]);
-	if (want & ARGS_CONFIG && policy_load(args.config, policy, &why) < 0)
-		return err_set(err, N2X_USAGE, "%s", why.text);
+	if (want & ARGS_CONFIG && policy_load(args.config, policy, err) < 0)
+		return -N2X_USAGE;
 	*out = args;
 	return 0;
 }

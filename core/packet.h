@@ -157,6 +157,24 @@ DF_INLINE int df_parse_eth(struct df_pkt *pkt, void *at)
 	return df_parse_l3(pkt, eth + 1, eth->proto_be);
 }
 
+/* Both return at the first hit: a flag carried to the end of the loop would more than double what the
+ * verifier walks. */
+DF_INLINE int df_port_known(const volatile struct df_policy *policy, __be16 dport_be)
+{
+	for (int i = 0; i < DF_PORTS_MAX; i++)
+		if (i < policy->n_dport && policy->dport_be[i] == dport_be)
+			return 1;
+	return 0;
+}
+
+DF_INLINE int df_vni_known(const volatile struct df_policy *policy, __u32 vni)
+{
+	for (int i = 0; i < DF_VNIS_MAX; i++)
+		if (i < policy->n_vni && policy->vni[i] == vni)
+			return 1;
+	return 0;
+}
+
 /*
  * Behind the outer UDP header: VXLAN, then the inner frame. The inner headers must be inside the
  * outer datagram, not in what follows it in the frame: the kernel trims to that before it
@@ -168,7 +186,6 @@ DF_INLINE int df_parse_vxlan(const volatile struct df_policy *policy, struct df_
 	struct df_vxlan *vxlan = (void *)(outer + 1);
 	__u32 room = DF_HOST16(pkt->ip->tot_len_be) - df_ihl(pkt->ip);
 	__u32 vni;
-	int known = policy->n_vni == 0;
 	int ret;
 
 	if (outer->dport_be != DF_BE16(VXLAN_PORT))
@@ -178,10 +195,7 @@ DF_INLINE int df_parse_vxlan(const volatile struct df_policy *policy, struct df_
 	if (!(DF_HOST32(vxlan->flags_be) & 0x08000000))
 		return DF_NOT_VXLAN;
 	vni = DF_HOST32(vxlan->vni_be) >> 8;
-	for (int i = 0; i < DF_VNIS_MAX; i++)
-		if (i < policy->n_vni && policy->vni[i] == vni)
-			known = 1;
-	if (!known)
+	if (policy->n_vni && !df_vni_known(policy, vni))
 		return DF_OTHER_VNI;
 	if (DF_HOST16(outer->len_be) < room)
 		room = DF_HOST16(outer->len_be);
@@ -200,7 +214,6 @@ DF_INLINE int df_match(const volatile struct df_policy *policy, struct df_pkt *p
 		       __be16 proto_be)
 {
 	int ret = df_parse_l3(pkt, at, proto_be);
-	int known = 0;
 
 	if (policy->encap == DF_ENCAP_VXLAN) {
 		/* Outer: anything that cannot carry VXLAN is "not VXLAN", whichever header said so.
@@ -212,10 +225,7 @@ DF_INLINE int df_match(const volatile struct df_policy *policy, struct df_pkt *p
 	}
 	if (ret != DF_GO_ON)
 		return ret;
-	for (int i = 0; i < DF_PORTS_MAX; i++)
-		if (i < policy->n_dport && policy->dport_be[i] == pkt->udp->dport_be)
-			known = 1;
-	if (!known)
+	if (!df_port_known(policy, pkt->udp->dport_be))
 		return DF_OTHER_PORT;
 	if (!(pkt->ip->frag_off_be & DF_IP_DF))
 		return DF_NO_DF;

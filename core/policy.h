@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "core/abi.h"
+#include "core/err.h"
 
 #define POLICY_ATTACH_MAX  8
 #define POLICY_STEPS_MAX   16
@@ -56,11 +57,6 @@ struct policy {
 	} rollout;
 };
 
-/* One message, ready to print: "FILE:LINE: what: what to do". */
-struct policy_error {
-	char text[512];
-};
-
 /* Fills *out with the defaults of everything that is not required. */
 void policy_defaults(struct policy *out);
 
@@ -69,7 +65,7 @@ void policy_defaults(struct policy *out);
  * untouched on failure. Interfaces are checked as names only: whether they exist is asked where
  * they are used.
  */
-int policy_load(const char *path, struct policy *out, struct policy_error *err);
+int policy_load(const char *path, struct policy *out, struct err *err);
 
 /* "1/N", "P%" (by flow), "all", "0". Returns 0, or -EINVAL. *out is untouched on failure. */
 int share_parse(const char *text, struct share *out);

@@ -130,7 +130,7 @@ static const cyaml_schema_value_t policy_schema = {
 /* What the passes share: where messages go, and the document that tells lines. */
 struct source {
 	const char *path;
-	struct policy_error *err;
+	struct err *err;
 	yaml_document_t doc;
 };
 
@@ -724,7 +724,7 @@ static int rollout_read(struct source *s, struct policy_text *t, struct policy *
 				&p->rollout.confirm_within_ns);
 }
 
-int policy_load(const char *path, struct policy *out, struct policy_error *err)
+int policy_load(const char *path, struct policy *out, struct err *err)
 {
 	_cleanup_(source_release) struct source s = { .path = path, .err = err };
 	_cleanup_(policy_text_free) struct policy_text *t = NULL;

@@ -22,7 +22,8 @@
 
 #define DRAIN_QUIET_MS \
 	100 /* empty for this long with the rule gone: nothing is on its way any more */
-#define DRAIN_LIMIT_MS 5000
+#define DRAIN_LIMIT_MS  5000
+#define OTHERS_LIMIT_MS 3000
 
 /* The state file, mapped by the process that runs and by those who look. */
 struct nfq_state {
@@ -184,14 +185,36 @@ static int start_workers(struct nfq_path *path, struct err *err)
 	return ret ? err_set(err, N2X_SYSTEM, "cannot start a thread: %s", strerror(ret)) : 0;
 }
 
+/*
+ * Hooks that come make the kernel send what waits in other queues through its rule again, hooks that
+ * go make it drop that (nft N3): look for a moment when nothing waits. A queue that is never empty
+ * is overloaded, and not ours to wait for.
+ */
+static void wait_for_others(const struct nfq_path *path, const char *what)
+{
+	for (unsigned int ms = 0; nfq_queues_waiting(); ms++) {
+		if (ms == OTHERS_LIMIT_MS) {
+			log_info("%s: packets wait in other queues; %s", path->policy->interface,
+				 what);
+			return;
+		}
+		poll(NULL, 0, 1);
+	}
+}
+
 static int install(struct nfq_path *path, struct err *err)
 {
-	int ret = nft_install(path->nft, path->policy, &path->rules, err);
+	/* Before: packets come as soon as the rule is in. */
+	uint64_t base = handled(path->state, NULL);
+	int ret;
+
+	wait_for_others(path, "their daemons see them twice");
+	ret = nft_install(path->nft, path->policy, &path->rules, err);
 
 	if (ret < 0)
 		return ret;
 	path->state->owner = path->rules.owner;
-	path->state->rule_base = handled(path->state, NULL);
+	path->state->rule_base = base;
 	return 0;
 }
 
@@ -294,8 +317,11 @@ static void path_down(struct nfq_path *path)
 			pthread_join(path->worker[i].thread, NULL);
 		nfq_queue_close(path->worker[i].queue);
 	}
-	if (path->nft && nft_remove(path->nft, path->policy->interface, &err) < 0)
-		log_info("%s", err.text);
+	if (path->nft) {
+		wait_for_others(path, "the kernel drops them as our table goes");
+		if (nft_remove(path->nft, path->policy->interface, &err) < 0)
+			log_info("%s", err.text);
+	}
 	nft_close(path->nft);
 	if (path->state)
 		munmap(path->state, sizeof(*path->state));

@@ -232,22 +232,44 @@ void nfq_queue_close(struct nfq_queue *queue)
 	free(queue);
 }
 
+static FILE *queues_open(void)
+{
+	return fopen("/proc/thread-self/net/netfilter/nfnetlink_queue", "re");
+}
+
+/* net/netfilter/nfnetlink_queue.c, seq_show(): the columns of one queue. */
+static bool queues_next(FILE *f, uint32_t *num, struct nfq_queue_info *out)
+{
+	return fscanf(f,
+		      "%" SCNu32 " %" SCNu32 " %" SCNu32 " %*u %*u %" SCNu32 " %" SCNu32 " %*u %*u",
+		      num, &out->portid, &out->depth, &out->dropped, &out->user_dropped) == 5;
+}
+
 int nfq_queue_read(uint16_t num, struct nfq_queue_info *out)
 {
-	_cleanup_file_ FILE *f = fopen("/proc/thread-self/net/netfilter/nfnetlink_queue", "re");
+	_cleanup_file_ FILE *f = queues_open();
 	struct nfq_queue_info info;
 	uint32_t queue;
 
 	if (!f)
-		return errno == ENOENT ? -ENOENT : -errno;
-	/* net/netfilter/nfnetlink_queue.c, seq_show(): the columns. */
-	while (fscanf(f,
-		      "%" SCNu32 " %" SCNu32 " %" SCNu32 " %*u %*u %" SCNu32 " %" SCNu32 " %*u %*u",
-		      &queue, &info.portid, &info.depth, &info.dropped, &info.user_dropped) == 5) {
+		return -errno;
+	while (queues_next(f, &queue, &info)) {
 		if (queue != num)
 			continue;
 		*out = info;
 		return 0;
 	}
 	return -ENOENT;
+}
+
+uint64_t nfq_queues_waiting(void)
+{
+	_cleanup_file_ FILE *f = queues_open();
+	struct nfq_queue_info info;
+	uint64_t waiting = 0;
+	uint32_t queue;
+
+	while (f && queues_next(f, &queue, &info))
+		waiting += info.depth;
+	return waiting;
 }

@@ -41,3 +41,6 @@ struct nfq_queue_info {
 
 /* Returns 0, -ENOENT when nobody is bound, or another -errno; *out is untouched on failure. */
 int nfq_queue_read(uint16_t num, struct nfq_queue_info *out);
+
+/* Packets that wait in all queues of this namespace, anybody's. 0 when that cannot be read. */
+uint64_t nfq_queues_waiting(void);

@@ -28,6 +28,7 @@
 #define CHAIN_QUEUE       "queue"
 #define CHAIN_LEAK        "leak"
 #define SET_PORTS         "ports"
+#define TABLE_PROBE       "nfq2xdp_probe"
 #define PRIORITY_QUEUE    (-450)
 #define PRIORITY_LEAK     (-449)
 #define TYPE_INET_SERVICE 13 /* nft's datatype number, so that `nft list` prints ports */
@@ -198,7 +199,9 @@ static int add_set(struct batch *b, const char *table, const struct df_policy *d
 	return 0;
 }
 
-static int add_chain(struct batch *b, const char *table, const char *name, int32_t priority)
+/* hook false: a chain that nothing runs through, for a probe. */
+static int add_chain(struct batch *b, const char *table, const char *name, int32_t priority,
+		     bool hook)
 {
 	_cleanup_(chain_freep) struct nftnl_chain *c = nftnl_chain_alloc();
 
@@ -206,10 +209,12 @@ static int add_chain(struct batch *b, const char *table, const char *name, int32
 		return -ENOMEM;
 	nftnl_chain_set_str(c, NFTNL_CHAIN_TABLE, table);
 	nftnl_chain_set_str(c, NFTNL_CHAIN_NAME, name);
-	nftnl_chain_set_u32(c, NFTNL_CHAIN_HOOKNUM, NF_INET_PRE_ROUTING);
-	nftnl_chain_set_s32(c, NFTNL_CHAIN_PRIO, priority);
-	nftnl_chain_set_str(c, NFTNL_CHAIN_TYPE, "filter");
-	nftnl_chain_set_u32(c, NFTNL_CHAIN_POLICY, NF_ACCEPT);
+	if (hook) {
+		nftnl_chain_set_u32(c, NFTNL_CHAIN_HOOKNUM, NF_INET_PRE_ROUTING);
+		nftnl_chain_set_s32(c, NFTNL_CHAIN_PRIO, priority);
+		nftnl_chain_set_str(c, NFTNL_CHAIN_TYPE, "filter");
+		nftnl_chain_set_u32(c, NFTNL_CHAIN_POLICY, NF_ACCEPT);
+	}
 	nftnl_chain_nlmsg_build_payload(batch_add(b, NFT_MSG_NEWCHAIN, NLM_F_CREATE, "chain"), c);
 	mnl_nlmsg_batch_next(b->msgs);
 	return 0;
@@ -386,30 +391,73 @@ static int add_rule(struct batch *b, const char *table, const struct policy *pol
 	return 0;
 }
 
-static int install(struct nft *nft, const struct policy *policy, const struct nft_installed *as,
-		   bool replace, const char **what)
+/* All rules of a chain, or of the table when chain is NULL. */
+static int add_delete_rules(struct batch *b, const char *table, const char *chain)
 {
-	_cleanup_(batch_freep) struct batch *b = batch_new(nft);
-	char table[NFT_TABLE_MAX];
-	int ret = b ? 0 : -ENOMEM;
+	_cleanup_(rule_freep) struct nftnl_rule *r = nftnl_rule_alloc();
 
-	*what = "memory";
-	nft_table_name(policy->interface, table);
+	if (!r)
+		return -ENOMEM;
+	nftnl_rule_set_u32(r, NFTNL_RULE_FAMILY, NFPROTO_IPV4);
+	nftnl_rule_set_str(r, NFTNL_RULE_TABLE, table);
+	if (chain)
+		nftnl_rule_set_str(r, NFTNL_RULE_CHAIN, chain);
+	nftnl_rule_nlmsg_build_payload(batch_add(b, NFT_MSG_DELRULE, 0, "old rules"), r);
+	mnl_nlmsg_batch_next(b->msgs);
+	return 0;
+}
+
+static int add_delete_set(struct batch *b, const char *table)
+{
+	_cleanup_(set_freep) struct nftnl_set *s = nftnl_set_alloc();
+
+	if (!s)
+		return -ENOMEM;
+	nftnl_set_set_str(s, NFTNL_SET_TABLE, table);
+	nftnl_set_set_str(s, NFTNL_SET_NAME, SET_PORTS);
+	nftnl_set_nlmsg_build_payload(batch_add(b, NFT_MSG_DELSET, 0, "old set"), s);
+	mnl_nlmsg_batch_next(b->msgs);
+	return 0;
+}
+
+/* Our table goes in, or, with replace, new contents into a table that is there without an owner. */
+static int add_all(struct batch *b, const char *table, const struct policy *policy,
+		   const struct nft_installed *as, bool replace, bool hook)
+{
+	int ret = add_table(b, table, NFT_MSG_NEWTABLE, NLM_F_CREATE | (replace ? 0 : NLM_F_EXCL),
+			    as->owner ? NFT_TABLE_F_OWNER : 0);
+
 	if (ret == 0 && replace)
-		ret = add_table(b, table, NFT_MSG_DELTABLE, 0, 0);
-	if (ret == 0)
-		ret = add_table(b, table, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL,
-				as->owner ? NFT_TABLE_F_OWNER : 0);
+		ret = add_delete_rules(b, table, NULL);
+	if (ret == 0 && replace)
+		ret = add_delete_set(b, table);
 	if (ret == 0)
 		ret = add_set(b, table, &policy->df);
 	if (ret == 0)
-		ret = add_chain(b, table, CHAIN_LEAK, PRIORITY_LEAK);
+		ret = add_chain(b, table, CHAIN_LEAK, PRIORITY_LEAK, hook);
 	if (ret == 0)
 		ret = add_rule(b, table, policy, RULE_LEAK);
 	if (ret == 0)
-		ret = add_chain(b, table, CHAIN_QUEUE, PRIORITY_QUEUE);
+		ret = add_chain(b, table, CHAIN_QUEUE, PRIORITY_QUEUE, hook);
 	if (ret == 0)
 		ret = add_rule(b, table, policy, as->compat ? RULE_QUEUE_COMPAT : RULE_QUEUE);
+	return ret;
+}
+
+/*
+ * Does this kernel take the table in this form? Everything is added and deleted in one batch, in
+ * chains without a hook: a batch that fails takes its hooks back, and with any hook that goes the
+ * kernel drops what waits in every queue of the namespace (nf_queue_nf_hook_drop).
+ */
+static int probe(struct nft *nft, const struct policy *policy, const struct nft_installed *as,
+		 const char **what)
+{
+	_cleanup_(batch_freep) struct batch *b = batch_new(nft);
+	int ret = b ? add_all(b, TABLE_PROBE, policy, as, false, false) : -ENOMEM;
+
+	*what = "memory";
+	if (ret == 0)
+		ret = add_table(b, TABLE_PROBE, NFT_MSG_DELTABLE, 0, 0);
 	return ret < 0 ? ret : batch_send(nft, b, what);
 }
 
@@ -441,74 +489,66 @@ void nft_close(struct nft *nft)
 	free(nft);
 }
 
-/*
- * Tries what this kernel may have, best first. Every try is whole or nothing, so the order is: what
- * the kernel refuses is taken out and the batch is sent again.
- */
+/* Finds the best form that this kernel takes: what it refuses is taken out, and asked again. */
+static int find_form(struct nft *nft, const struct policy *policy, struct nft_installed *as,
+		     const char **what)
+{
+	for (;;) {
+		int ret = probe(nft, policy, as, what);
+
+		if (as->owner && !strcmp(*what, "table") && (ret == -EOPNOTSUPP || ret == -EINVAL))
+			as->owner = false; /* before 5.12 */
+		else if (!as->compat && !strcmp(*what, "queue rule") && ret == -ENOENT)
+			as->compat = true; /* no nft_queue */
+		else
+			return ret;
+	}
+}
+
 int nft_install(struct nft *nft, const struct policy *policy, struct nft_installed *out,
 		struct err *err)
 {
+	_cleanup_(batch_freep) struct batch *b = NULL;
 	struct nft_installed as = { .owner = true, .compat = false };
 	struct nft_counters there;
 	char table[NFT_TABLE_MAX];
-	const char *what = "";
+	const char *what = "memory";
 	int ret = nft_read(policy->interface, &there, err);
 
 	if (ret < 0)
 		return ret;
 	nft_table_name(policy->interface, table);
+	if (there.owner && there.owner != mnl_socket_get_portid(nft->nl))
+		return err_set(
+			err, N2X_FOREIGN,
+			"nftables: table ip %s is owned by another process (netlink port %u): "
+			"stop it first",
+			table, there.owner);
 	if (there.foreign)
 		return err_set(
 			err, N2X_FOREIGN,
 			"nftables: table ip %s has chains that are not ours: rename or delete it",
 			table);
-	for (;;) {
-		ret = install(nft, policy, &as, there.present, &what);
-		if (ret == 0)
-			break;
-		if (as.owner && !strcmp(what, "table") && (ret == -EOPNOTSUPP || ret == -EINVAL))
-			as.owner = false; /* before 5.12 */
-		else if (!as.compat && !strcmp(what, "queue rule") && ret == -ENOENT)
-			as.compat = true; /* no nft_queue */
-		else
-			break;
+	ret = find_form(nft, policy, &as, &what);
+	/* The flag cannot be given to a table that is there. */
+	as.owner = as.owner && (!there.present || there.owner);
+	if (ret == 0) {
+		b = batch_new(nft);
+		ret = b ? add_all(b, table, policy, &as, there.present, true) : -ENOMEM;
 	}
-	if (ret == -EPERM && there.present)
-		return err_set(err, N2X_FOREIGN,
-			       "nftables: table ip %s is owned by another process: stop it first",
-			       table);
+	if (ret == 0)
+		ret = batch_send(nft, b, &what);
 	if (ret == -EPERM)
 		return err_set(err, N2X_SYSTEM,
 			       "nftables: not permitted: run as root or with CAP_NET_ADMIN");
 	if (ret == -ENOENT && as.compat)
-		return err_set(
-			err, N2X_SYSTEM,
-			"nftables: this kernel has neither nft_queue nor nft_compat with xt_NFQUEUE: "
-			"load one (modprobe nft_queue)");
+		return err_set(err, N2X_SYSTEM,
+			       "nftables: this kernel has neither nft_queue nor nft_compat with "
+			       "xt_NFQUEUE: load one (modprobe nft_queue)");
 	if (ret < 0)
 		return err_set(err, N2X_SYSTEM, "nftables: table ip %s: %s: %s", table, what,
 			       strerror(-ret));
 	*out = as;
-	return 0;
-}
-
-static int add_delete(struct batch *b, const char *table, uint16_t type)
-{
-	_cleanup_(rule_freep) struct nftnl_rule *r = nftnl_rule_alloc();
-	_cleanup_(chain_freep) struct nftnl_chain *c = nftnl_chain_alloc();
-
-	if (!r || !c)
-		return -ENOMEM;
-	nftnl_rule_set_u32(r, NFTNL_RULE_FAMILY, NFPROTO_IPV4);
-	nftnl_rule_set_str(r, NFTNL_RULE_TABLE, table);
-	nftnl_rule_set_str(r, NFTNL_RULE_CHAIN, CHAIN_QUEUE);
-	nftnl_chain_set_str(c, NFTNL_CHAIN_TABLE, table);
-	nftnl_chain_set_str(c, NFTNL_CHAIN_NAME, CHAIN_QUEUE);
-	if (type == NFT_MSG_DELRULE)
-		nftnl_rule_nlmsg_build_payload(batch_add(b, type, 0, "queue rule"), r);
-	else
-		nftnl_chain_nlmsg_build_payload(batch_add(b, type, 0, "queue chain"), c);
-	mnl_nlmsg_batch_next(b->msgs);
 	return 0;
 }
 
@@ -530,8 +570,7 @@ int nft_remove_queue(struct nft *nft, const char *interface, struct err *err)
 	char table[NFT_TABLE_MAX];
 
 	nft_table_name(interface, table);
-	if (!b || add_delete(b, table, NFT_MSG_DELRULE) < 0 ||
-	    add_delete(b, table, NFT_MSG_DELCHAIN) < 0)
+	if (!b || add_delete_rules(b, table, CHAIN_QUEUE) < 0)
 		return err_set(err, N2X_SYSTEM, "nftables: out of memory");
 	return remove_send(nft, b, table, err);
 }
@@ -585,10 +624,15 @@ static int read_rule(const struct nlmsghdr *nlh, void *data)
 	return MNL_CB_OK;
 }
 
-static int set_present(const struct nlmsghdr *nlh, void *data)
+static int read_table_head(const struct nlmsghdr *nlh, void *data)
 {
-	(void)nlh;
-	((struct nft_counters *)data)->present = true;
+	_cleanup_(table_freep) struct nftnl_table *t = nftnl_table_alloc();
+	struct nft_counters *out = data;
+
+	if (!t || nftnl_table_nlmsg_parse(nlh, t) < 0)
+		return MNL_CB_ERROR;
+	out->present = true;
+	out->owner = nftnl_table_get_u32(t, NFTNL_TABLE_OWNER);
 	return MNL_CB_OK;
 }
 
@@ -624,7 +668,7 @@ static int read_table(struct nft *nft, const char *table, struct nft_counters *o
 	nlh = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETTABLE, NFPROTO_IPV4, NLM_F_ACK, nft->seq++);
 	nftnl_table_set_str(t, NFTNL_TABLE_NAME, table);
 	nftnl_table_nlmsg_build_payload(nlh, t);
-	ret = query(nft, nlh, set_present, out);
+	ret = query(nft, nlh, read_table_head, out);
 	if (ret < 0)
 		return ret == -ENOENT ? 0 : ret;
 	nlh = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETRULE, NFPROTO_IPV4, NLM_F_DUMP, nft->seq++);

@@ -23,7 +23,10 @@
  * Invariants (cited as "nft N1" and so on):
  *  N1  Every change is one batch: the kernel applies all of it or nothing.
  *  N2  A table whose name is ours but whose chains are not is foreign: named and left.
- *  N3  With the owner flag the table lives exactly as long as the struct nft that installed it.
+ *  N3  A chain with a hook is deleted only when no queue of the namespace holds a packet, as far as
+ *      that can be seen: with any hook that goes, the kernel drops what waits in every queue
+ *      (net/netfilter/nf_queue.c, nf_queue_nf_hook_drop). Rules come and go without that.
+ *  N4  With the owner flag the table lives exactly as long as the struct nft that installed it.
  */
 #pragma once
 
@@ -44,6 +47,7 @@ struct nft_installed {
 
 struct nft_counters {
 	bool present; /* the table is there */
+	uint32_t owner; /* netlink port of the process that owns it; 0: nobody */
 	bool foreign; /* it has a chain that is not ours */
 	bool has_queue; /* the queue rule is there */
 	bool compat; /* it is built from the xt target */
@@ -59,13 +63,13 @@ void nft_table_name(const char *interface, char out[NFT_TABLE_MAX]);
 int nft_open(struct nft **out, struct err *err);
 
 /*
- * Installs the table, replacing one that an earlier process of ours left. Bind the queue first.
- * Returns 0, -N2X_FOREIGN (N2), or -N2X_SYSTEM; nothing is changed on failure (N1).
+ * Installs the table, or puts new contents into one that an earlier process of ours left. Bind the
+ * queue first. Returns 0, -N2X_FOREIGN (N2), or -N2X_SYSTEM; nothing is changed on failure (N1).
  */
 int nft_install(struct nft *nft, const struct policy *policy, struct nft_installed *out,
 		struct err *err);
 
-/* Takes the queue rule away, keeps the leak detector. Returns 0 or -N2X_SYSTEM. */
+/* Takes the queue rule away, keeps its chain (N3) and the leak detector. Returns 0 or -N2X_SYSTEM. */
 int nft_remove_queue(struct nft *nft, const char *interface, struct err *err);
 
 /* Takes the table away. A table that is gone already is fine. Returns 0 or -N2X_SYSTEM. */

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The vectors through a live NFQUEUE: a frame into one port of a bridge, a rule that queues
- * everything, nfq_queue_service(), and out of the other port. The rule is in the bridge family,
- * because the IPv4 stack drops malformed packets in front of its own prerouting and never shows the
- * others to it. The network namespace is this process's own and goes with it.
+ * everything, nfq_queue_service(), and out of the other port.
+ *
+ * The rule is in the bridge family where the kernel can queue there: it sees every frame as it came.
+ * Without nft_queue (and where nft_compat refuses NFQUEUE for bridges) it is in the ip family behind
+ * br_netfilter, which takes away frames in front of it: fate_of() says which, and every vector is
+ * held to that too. The network namespace is this process's own and goes with it.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -33,20 +36,40 @@
 #include <linux/if_packet.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/xt_NFQUEUE.h>
 
 #include "core/names.h"
 #include "core/util.h"
 #include "nfq-fallback/nfq_queue.h"
 #include "tests/vectors/vectors.h"
 
-#define SKIP         77
-#define QUEUE        3
-#define DEADLINE_MS  100 /* for one event; a passing run never comes near */
-#define FRAME_MAX    16384
-#define BRIDGE_TABLE "n2x_vectors"
-#define BRIDGE_CHAIN "pre"
+#define SKIP        77
+#define QUEUE       3
+#define DEADLINE_MS 5000 /* for one event; a passing run never comes near */
+#define FRAME_MAX   16384
+#define TABLE       "n2x_vectors"
+#define CHAIN       "pre"
+#define SYSCTL      "/proc/sys/net/bridge/bridge-nf-"
+
+/* What becomes of a frame on its way to the rule. */
+enum fate {
+	QUEUED,
+	PASSED_BY, /* bridged without being shown to the rule */
+	DROPPED,
+	FATE_MAX
+};
+
+static const char *const fate_name[] = {
+	[QUEUED] = "queued",
+	[PASSED_BY] = "passed by the rule",
+	[DROPPED] = "dropped before it",
+};
+
+/* How many have each fate behind br_netfilter. In the bridge family all are queued. */
+static const size_t fates_ip[FATE_MAX] = { [QUEUED] = 192, [PASSED_BY] = 63, [DROPPED] = 246 };
 
 static int tx = -1, rx = -1; /* the far ends of the two bridge ports */
+static bool ip_family; /* where the rule is */
 
 static const char setup_text[] = "link add tx0 mtu 9100 type veth peer name tx1 mtu 9100\n"
 				 "link add rx0 mtu 9100 type veth peer name rx1 mtu 9100\n"
@@ -81,10 +104,7 @@ static int make_network(void)
 	if (!ip)
 		return -1;
 	fputs(setup_text, ip);
-	if (pclose(ip))
-		return -1;
-	/* There once br_netfilter is: it would check IPv4 headers in front of our rule. */
-	return write_sysctl("/proc/sys/net/bridge/bridge-nf-call-iptables", "0");
+	return pclose(ip) ? -1 : 0;
 }
 
 static int open_packet(const char *ifname, int protocol)
@@ -147,10 +167,12 @@ static size_t capture(uint8_t *frame, int timeout_ms)
 	return len < ETH_HLEN ? 0 : restore_tag(&msg, frame, (size_t)len);
 }
 
+/* Of an ethertype that no rule here is shown: behind a dropped frame it says that nothing comes. */
+static const uint8_t hello[60] = { 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x88, 0xb5 };
+
 /* A bridge port forwards some time after its carrier is up: ask until it does. No rule yet. */
 static bool wait_forwarding(void)
 {
-	static const uint8_t hello[60] = { 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x88, 0xb5 };
 	uint8_t frame[FRAME_MAX];
 
 	for (int i = 0; i < DEADLINE_MS / 10; i++) {
@@ -181,7 +203,7 @@ static struct nftnl_table *table_new(void)
 {
 	struct nftnl_table *t = nftnl_table_alloc();
 
-	nftnl_table_set_str(t, NFTNL_TABLE_NAME, BRIDGE_TABLE);
+	nftnl_table_set_str(t, NFTNL_TABLE_NAME, TABLE);
 	return t;
 }
 
@@ -189,34 +211,42 @@ static struct nftnl_chain *chain_new(void)
 {
 	struct nftnl_chain *c = nftnl_chain_alloc();
 
-	nftnl_chain_set_str(c, NFTNL_CHAIN_TABLE, BRIDGE_TABLE);
-	nftnl_chain_set_str(c, NFTNL_CHAIN_NAME, BRIDGE_CHAIN);
+	nftnl_chain_set_str(c, NFTNL_CHAIN_TABLE, TABLE);
+	nftnl_chain_set_str(c, NFTNL_CHAIN_NAME, CHAIN);
 	nftnl_chain_set_str(c, NFTNL_CHAIN_TYPE, "filter");
-	nftnl_chain_set_u32(c, NFTNL_CHAIN_HOOKNUM, 0); /* NF_BR_PRE_ROUTING */
-	nftnl_chain_set_s32(c, NFTNL_CHAIN_PRIO, -300);
+	nftnl_chain_set_u32(c, NFTNL_CHAIN_HOOKNUM, 0); /* prerouting, in both */
+	nftnl_chain_set_s32(c, NFTNL_CHAIN_PRIO, -450);
 	return c;
 }
 
-/*
- * Everything to queue 0. The verdict itself, as an immediate: it needs neither nft_queue, which some
- * kernels lack, nor the xtables target, which newer ones refuse in the bridge family.
- */
-static struct nftnl_rule *rule_new(void)
+/* Everything to the queue: nft's own expression, or the xtables target through nft_compat. */
+static struct nftnl_rule *rule_new(bool compat)
 {
 	struct nftnl_rule *r = nftnl_rule_alloc();
-	struct nftnl_expr *e = nftnl_expr_alloc("immediate");
+	struct nftnl_expr *e = nftnl_expr_alloc(compat ? "target" : "queue");
+	struct xt_NFQ_info_v3 *info;
 
-	nftnl_rule_set_str(r, NFTNL_RULE_TABLE, BRIDGE_TABLE);
-	nftnl_rule_set_str(r, NFTNL_RULE_CHAIN, BRIDGE_CHAIN);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_VERDICT, NF_QUEUE);
+	nftnl_rule_set_str(r, NFTNL_RULE_TABLE, TABLE);
+	nftnl_rule_set_str(r, NFTNL_RULE_CHAIN, CHAIN);
+	if (compat) {
+		info = calloc(1, sizeof(*info)); /* the expression's from here on */
+		info->queuenum = QUEUE;
+		info->queues_total = 1;
+		nftnl_expr_set_str(e, NFTNL_EXPR_TG_NAME, "NFQUEUE");
+		nftnl_expr_set_u32(e, NFTNL_EXPR_TG_REV, 3);
+		nftnl_expr_set(e, NFTNL_EXPR_TG_INFO, info, sizeof(*info));
+	} else {
+		nftnl_expr_set_u16(e, NFTNL_EXPR_QUEUE_NUM, QUEUE);
+		nftnl_expr_set_u16(e, NFTNL_EXPR_QUEUE_TOTAL, 1);
+	}
 	nftnl_rule_add_expr(r, e);
 	return r;
 }
 
-static struct nlmsghdr *put(struct mnl_nlmsg_batch *b, uint16_t type, uint16_t flags)
+static struct nlmsghdr *put(struct mnl_nlmsg_batch *b, uint16_t type, uint16_t family,
+			    uint16_t flags)
 {
-	return nftnl_nlmsg_build_hdr(mnl_nlmsg_batch_current(b), type, NFPROTO_BRIDGE,
+	return nftnl_nlmsg_build_hdr(mnl_nlmsg_batch_current(b), type, family,
 				     (uint16_t)(NLM_F_CREATE | flags), 0);
 }
 
@@ -239,22 +269,23 @@ static int commit(struct mnl_nlmsg_batch *b)
 	return ret;
 }
 
-static int install_rule(void)
+static int install_rule(uint16_t family, bool compat)
 {
 	_cleanup_(free_table) struct nftnl_table *t = table_new();
 	_cleanup_(free_chain) struct nftnl_chain *c = chain_new();
-	_cleanup_(free_rule) struct nftnl_rule *r = rule_new();
+	_cleanup_(free_rule) struct nftnl_rule *r = rule_new(compat);
 	char buf[MNL_SOCKET_BUFFER_SIZE * 2];
 	struct mnl_nlmsg_batch *b = mnl_nlmsg_batch_start(buf, MNL_SOCKET_BUFFER_SIZE);
 	int ret;
 
 	nftnl_batch_begin(mnl_nlmsg_batch_current(b), 0);
 	mnl_nlmsg_batch_next(b);
-	nftnl_table_nlmsg_build_payload(put(b, NFT_MSG_NEWTABLE, 0), t);
+	nftnl_table_nlmsg_build_payload(put(b, NFT_MSG_NEWTABLE, family, 0), t);
 	mnl_nlmsg_batch_next(b);
-	nftnl_chain_nlmsg_build_payload(put(b, NFT_MSG_NEWCHAIN, 0), c);
+	nftnl_chain_nlmsg_build_payload(put(b, NFT_MSG_NEWCHAIN, family, 0), c);
 	mnl_nlmsg_batch_next(b);
-	nftnl_rule_nlmsg_build_payload(put(b, NFT_MSG_NEWRULE, NLM_F_APPEND | NLM_F_ACK), r);
+	nftnl_rule_nlmsg_build_payload(put(b, NFT_MSG_NEWRULE, family, NLM_F_APPEND | NLM_F_ACK),
+				       r);
 	mnl_nlmsg_batch_next(b);
 	nftnl_batch_end(mnl_nlmsg_batch_current(b), 0);
 	mnl_nlmsg_batch_next(b);
@@ -278,47 +309,119 @@ static int counted(const struct df_stats *stats)
 	return found;
 }
 
-/* One frame all the way. Returns 0, or 1 having said what was wrong. */
-static int check_vector(struct nfq_queue *queue, const struct df_stats *stats,
-			const struct vector *v)
+static uint16_t get16(const uint8_t *at)
 {
-	uint8_t frame[FRAME_MAX];
+	return (uint16_t)(at[0] << 8 | at[1]);
+}
+
+/* RFC 1071: is the one's-complement sum of the header all ones? */
+static bool header_sum_ok(const uint8_t *ip)
+{
+	uint32_t sum = 0;
+
+	for (unsigned int i = 0; i < (ip[0] & 15u) * 4; i += 2)
+		sum += get16(ip + i);
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return sum == 0xffff;
+}
+
+/* Where the network header is once the kernel has taken the outermost tag out. */
+static size_t network_at(const struct vector *v)
+{
+	uint16_t proto = get16(v->in + 12);
+
+	return proto == ETH_P_8021Q || proto == ETH_P_8021AD ? ETH_HLEN + 4 : ETH_HLEN;
+}
+
+/*
+ * net/bridge/br_netfilter_hooks.c, br_nf_pre_routing() and br_validate_ipv4(): only IPv4 behind at
+ * most one tag comes to the ip family, and only with a header that the IPv4 stack would take.
+ */
+static enum fate fate_of(const struct vector *v)
+{
+	const uint8_t *ip = v->in + network_at(v);
+	size_t len = v->len - network_at(v);
+
+	if (!ip_family)
+		return QUEUED;
+	if (get16(ip - 2) != ETH_P_IP)
+		return PASSED_BY;
+	if (len < 20 || ip[0] >> 4 != 4 || (ip[0] & 15) < 5 || len < (ip[0] & 15u) * 4)
+		return DROPPED;
+	if (!header_sum_ok(ip) || get16(ip + 2) > len || get16(ip + 2) < (ip[0] & 15u) * 4)
+		return DROPPED;
+	return QUEUED;
+}
+
+/* br_validate_ipv4() also trims what lies behind tot_len. */
+static size_t length_out(const struct vector *v, enum fate fate)
+{
+	size_t at = network_at(v);
+
+	return ip_family && fate == QUEUED ? at + get16(v->in + at + 2) : v->len;
+}
+
+static const char *handle_queued(struct nfq_queue *queue, const struct df_stats *stats,
+				 const struct vector *v)
+{
+	if (!readable(nfq_queue_fd(queue), DEADLINE_MS))
+		return "never queued";
+	if (nfq_queue_service(queue) != 1)
+		return "not one packet handled";
+	if (counted(stats) < 0)
+		return "not counted once";
+	return counted(stats) == (int)v->reason ? NULL : df_reason_name[counted(stats)];
+}
+
+/* One frame all the way. Returns NULL, or what was wrong. */
+static const char *send_vector(struct nfq_queue *queue, const struct df_stats *stats,
+			       const struct vector *v, enum fate fate)
+{
+	const uint8_t *want = fate == QUEUED ? v->out : fate == PASSED_BY ? v->in : hello;
+	size_t want_len = fate == DROPPED ? sizeof(hello) : length_out(v, fate);
 	const char *wrong = NULL;
+	uint8_t frame[FRAME_MAX];
 	size_t len;
 
 	if (send(tx, v->in, v->len, 0) != (ssize_t)v->len)
+		return strerror(errno);
+	if (fate == QUEUED)
+		wrong = handle_queued(queue, stats, v);
+	else if (fate == DROPPED && send(tx, hello, sizeof(hello), 0) != sizeof(hello))
 		wrong = strerror(errno);
-	else if (!readable(nfq_queue_fd(queue), DEADLINE_MS))
-		wrong = "never queued";
-	else if (nfq_queue_service(queue) != 1)
-		wrong = "not one packet handled";
-	else if (counted(stats) != (int)v->reason)
-		wrong = counted(stats) < 0 ? "not counted once" : df_reason_name[counted(stats)];
-	else if (!(len = capture(frame, DEADLINE_MS)))
-		wrong = "never came out";
-	else if (len != v->len || memcmp(frame, v->out, len) != 0)
-		wrong = "other bytes";
 	if (wrong)
-		print_error("%s: %s (expected %s)\n", v->name, wrong, df_reason_name[v->reason]);
-	return wrong != NULL;
+		return wrong;
+	len = capture(frame, DEADLINE_MS);
+	if (!len)
+		return "never came out";
+	if (len != want_len || memcmp(frame, want, len) != 0)
+		return "other bytes";
+	return readable(nfq_queue_fd(queue), 0) ? "queued" : NULL;
 }
 
-static int run_policy(enum vector_policy policy, const struct vector *vectors, size_t n,
-		      size_t *ran)
+/* Stops at the first failure: what is left of it on the wire would be taken for the next frame. */
+static void run_policy(enum vector_policy policy, const struct vector *vectors, size_t n,
+		       size_t fates[FATE_MAX])
 {
 	struct df_stats stats;
 	struct nfq_queue *queue;
 	struct nfq_queue_info info;
 	uint8_t frame[FRAME_MAX];
-	int failed = 0;
+	const char *wrong;
+	enum fate fate;
 
 	assert_int_equal(nfq_queue_open(&queue, QUEUE, false, &vector_policies[policy], &stats), 0);
 	for (size_t i = 0; i < n; i++) {
 		if (vectors[i].policy != policy || vectors[i].not_live)
 			continue;
 		memset(&stats, 0, sizeof(stats));
-		failed += check_vector(queue, &stats, &vectors[i]);
-		++*ran;
+		fate = fate_of(&vectors[i]);
+		wrong = send_vector(queue, &stats, &vectors[i], fate);
+		if (wrong)
+			fail_msg("%s: %s (expected: %s, %s)", vectors[i].name, wrong,
+				 fate_name[fate], df_reason_name[vectors[i].reason]);
+		fates[fate]++;
 	}
 	assert_int_equal(nfq_queue_read(QUEUE, &info), 0);
 	assert_int_equal(info.depth, 0);
@@ -326,25 +429,60 @@ static int run_policy(enum vector_policy policy, const struct vector *vectors, s
 	assert_int_equal(info.user_dropped, 0);
 	nfq_queue_close(queue);
 	assert_int_equal(capture(frame, 0), 0); /* nothing came twice */
-	return failed;
 }
 
 static void test_vectors(void **state)
 {
-	size_t n, ran = 0, left_out = 0;
+	size_t n, left_out = 0, fates[FATE_MAX] = { 0 };
 	struct vector *vectors = vectors_load(&n);
-	int failed = 0;
 
 	(void)state;
 	for (int policy = 0; policy < VECTOR_POLICY_MAX; policy++)
-		failed += run_policy((enum vector_policy)policy, vectors, n, &ran);
+		run_policy((enum vector_policy)policy, vectors, n, fates);
 	for (size_t i = 0; i < n; i++)
 		left_out += vectors[i].not_live != NULL;
 	vectors_free(vectors, n);
-	print_message("%zu vectors live, %zu cannot be sent\n", ran, left_out);
-	assert_int_equal(failed, 0);
+	print_message("%s family: %zu queued, %zu passed by the rule, %zu dropped before it; "
+		      "%zu cannot be sent\n",
+		      ip_family ? "ip" : "bridge", fates[QUEUED], fates[PASSED_BY], fates[DROPPED],
+		      left_out);
 	assert_int_equal(left_out, VECTORS_NO_LIVE);
-	assert_int_equal(ran, VECTORS - VECTORS_NO_LIVE);
+	assert_int_equal(fates[QUEUED] + fates[PASSED_BY] + fates[DROPPED],
+			 VECTORS - VECTORS_NO_LIVE);
+	for (int fate = 0; fate < FATE_MAX; fate++)
+		if (ip_family)
+			assert_int_equal(fates[fate], fates_ip[fate]);
+}
+
+/* Tries each way to queue, the one that sees most first. Sets ip_family. */
+static int install_any_rule(void)
+{
+	static const struct {
+		uint16_t family;
+		bool compat;
+	} ways[] = {
+		{ NFPROTO_BRIDGE, false },
+		{ NFPROTO_BRIDGE, true },
+		{ NFPROTO_IPV4, false },
+		{ NFPROTO_IPV4, true },
+	};
+	int ret = -ENOENT;
+
+	for (size_t i = 0; i < ARRAY_SIZE(ways) && ret < 0; i++) {
+		ip_family = ways[i].family == NFPROTO_IPV4;
+		ret = install_rule(ways[i].family, ways[i].compat);
+	}
+	if (ret < 0)
+		return ret;
+	/* There when br_netfilter is. In front of a bridge rule it would check IPv4 headers. */
+	if (!ip_family)
+		return write_sysctl(SYSCTL "call-iptables", "0");
+	if (access(SYSCTL "call-iptables", F_OK) < 0)
+		return -errno;
+	if ((ret = write_sysctl(SYSCTL "call-iptables", "1")) < 0 ||
+	    (ret = write_sysctl(SYSCTL "call-ip6tables", "0")) < 0)
+		return ret;
+	return write_sysctl(SYSCTL "filter-vlan-tagged", "1");
 }
 
 /* Returns 0, SKIP having said why, or 1. */
@@ -366,14 +504,10 @@ static int setup(void)
 		puts("the bridge does not forward");
 		return 1;
 	}
-	ret = install_rule();
-	if (ret == -ENOENT || ret == -EOPNOTSUPP) {
-		puts("no nf_tables bridge family");
-		return SKIP;
-	}
+	ret = install_any_rule();
 	if (ret < 0)
-		printf("the rule was refused: %s\n", strerror(-ret));
-	return ret ? 1 : 0;
+		printf("no rule can queue bridged frames here: %s\n", strerror(-ret));
+	return ret == -ENOENT || ret == -EOPNOTSUPP ? SKIP : ret != 0;
 }
 
 int main(void)

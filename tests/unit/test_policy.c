@@ -320,7 +320,7 @@ static void file_make(char path[128], const char *text, size_t size)
 }
 
 /* Loads text; on failure *out must be untouched and the error one printable line. */
-static int load(const char *text, size_t size, struct policy *out, struct policy_error *err,
+static int load(const char *text, size_t size, struct policy *out, struct err *err,
 		char path[128])
 {
 	struct policy before;
@@ -344,7 +344,7 @@ static int load(const char *text, size_t size, struct policy *out, struct policy
 
 static void load_good(const char *text, struct policy *out)
 {
-	struct policy_error err;
+	struct err err;
 	char path[128];
 	int r = load(text, strlen(text), out, &err, path);
 
@@ -354,7 +354,7 @@ static void load_good(const char *text, struct policy *out)
 
 static void test_bad(void **state)
 {
-	struct policy_error err;
+	struct err err;
 	char path[128], want[640];
 	struct policy p;
 	int failed = 0;
@@ -516,7 +516,7 @@ static void test_full_lists(void **state)
 
 static void assert_refused(const char *path, int want, const char *message)
 {
-	struct policy_error err = { "" };
+	struct err err = { "" };
 	struct policy p, before;
 	char text[640];
 
@@ -556,7 +556,7 @@ static void test_not_a_file(void **state)
 static void test_size(void **state)
 {
 	static char text[POLICY_FILE_MAX + 1];
-	struct policy_error err;
+	struct err err;
 	struct policy p;
 	char path[128];
 
@@ -577,7 +577,7 @@ static void test_costly(void **state)
 {
 	static char text[POLICY_FILE_MAX];
 	static const char *const units[] = { "[", "{", "- ", "? ", "a: ", "[a: b, ", "!!x ", "\"" };
-	struct policy_error err;
+	struct err err;
 	struct policy p;
 	char path[128];
 
@@ -595,7 +595,7 @@ static void test_costly(void **state)
 static void test_strange_path(void **state)
 {
 	static const char want[] = ": File name too long: name a file that can be read";
-	struct policy_error err = { "" };
+	struct err err = { "" };
 	char path[5000], *end;
 	struct policy p;
 
@@ -614,7 +614,7 @@ static void test_strange_path(void **state)
 static void test_truncated(void **state)
 {
 	static const char *const texts[] = { canonical, other };
-	struct policy_error err;
+	struct err err;
 	unsigned int good = 0;
 	struct policy p;
 	char path[128];
@@ -641,7 +641,7 @@ static void test_flipped(void **state)
 {
 	unsigned int good = 0, refused = 0;
 	char text[sizeof(canonical) + sizeof(other)], path[128];
-	struct policy_error err;
+	struct err err;
 	uint64_t seed = 1;
 	struct policy p;
 

@@ -379,6 +379,7 @@ const struct golden golden_ipv4[] = {
 	  .in = MAC "8100 0064 0800" },
 	{ .name = "QinQ cut in the middle of the second tag",
 	  .policy = KEEP, .reason = DF_TRUNCATED,
+	  .not_live = NO_LIVE_VLAN,
 	  .in = MAC "88a8 0064 8100 00c8" },
 	{ .name = "IPv6, UDP, the same port", .policy = KEEP, .reason = DF_NOT_IPV4,
 	  .in = MAC "86dd"

@@ -430,6 +430,71 @@ const struct golden golden_vxlan[] = {
 	  .out = ETH "4500 0060 4321 0000 4011 bf67 cb007101 cb007102" "c000 12b5 004c 0000"
 		"08000000 00000700" INNER_ETH "4500 002e 1234 0000 4011 7c54 c0000201 c6336402"
 		"9c40 7c15 001a 0000" DATA },
+	{ .name = "vxlan: inner headers exactly in outer tot_len",
+	  .policy = VXLAN, .reason = DF_CLEARED,
+	  .in = ETH "4500 004e 4321 0000 4011 bf79 cb007101 cb007102" "c000 12b5 004c 0000"
+		"08000000 00000700" INNER_ETH "4500 002e 1234 4000 4011 3c54 c0000201 c6336402"
+		UDP,
+	  .out = ETH "4500 004e 4321 0000 4011 bf79 cb007101 cb007102" "c000 12b5 004c 0000"
+		"08000000 00000700" INNER_ETH "4500 002e 1234 0000 4011 7c54 c0000201 c6336402"
+		UDP },
+	{ .name = "vxlan: inner headers exactly in outer tot_len, outer options",
+	  .policy = VXLAN, .reason = DF_CLEARED,
+	  .in = ETH "4600 0052 4321 0000 4011 2a71 cb007101 cb007102 94040000"
+		"c000 12b5 004c 0000" "08000000 00000700" INNER_ETH
+		"4500 002e 1234 4000 4011 3c54 c0000201 c6336402" UDP,
+	  .out = ETH "4600 0052 4321 0000 4011 2a71 cb007101 cb007102 94040000"
+		"c000 12b5 004c 0000" "08000000 00000700" INNER_ETH
+		"4500 002e 1234 0000 4011 7c54 c0000201 c6336402" UDP },
+	{ .name = "vxlan: inner headers exactly in the outer UDP length",
+	  .policy = VXLAN, .reason = DF_CLEARED,
+	  .in = ETH "4500 0060 4321 0000 4011 bf67 cb007101 cb007102" "c000 12b5 003a 0000"
+		"08000000 00000700" INNER_ETH "4500 002e 1234 4000 4011 3c54 c0000201 c6336402"
+		UDP,
+	  .out = ETH "4500 0060 4321 0000 4011 bf67 cb007101 cb007102" "c000 12b5 003a 0000"
+		"08000000 00000700" INNER_ETH "4500 002e 1234 0000 4011 7c54 c0000201 c6336402"
+		UDP },
+	{ .name = "vxlan: inner headers not quite in outer tot_len",
+	  .policy = VXLAN, .reason = DF_TRUNCATED,
+	  .in = ETH "4500 004d 4321 0000 4011 bf7a cb007101 cb007102" "c000 12b5 004c 0000"
+		"08000000 00000700" INNER_ETH "4500 002e 1234 4000 4011 3c54 c0000201 c6336402"
+		UDP },
+	{ .name = "vxlan: inner headers not quite in outer tot_len, outer options",
+	  .policy = VXLAN, .reason = DF_TRUNCATED,
+	  .in = ETH "4600 0051 4321 0000 4011 2a72 cb007101 cb007102 94040000"
+		"c000 12b5 004c 0000" "08000000 00000700" INNER_ETH
+		"4500 002e 1234 4000 4011 3c54 c0000201 c6336402" UDP },
+	{ .name = "vxlan: inner headers not quite in the outer UDP length",
+	  .policy = VXLAN, .reason = DF_TRUNCATED,
+	  .in = ETH "4500 0060 4321 0000 4011 bf67 cb007101 cb007102" "c000 12b5 0039 0000"
+		"08000000 00000700" INNER_ETH "4500 002e 1234 4000 4011 3c54 c0000201 c6336402"
+		UDP },
+	{ .name = "vxlan: outer UDP length 0", .policy = VXLAN, .reason = DF_TRUNCATED,
+	  .in = ETH "4500 0060 4321 0000 4011 bf67 cb007101 cb007102" "c000 12b5 0000 0000"
+		"08000000 00000700" INNER_ETH "4500 002e 1234 4000 4011 3c54 c0000201 c6336402"
+		UDP },
+	{ .name = "vxlan: outer UDP length 65535", .policy = VXLAN, .reason = DF_CLEARED,
+	  .in = ETH "4500 0060 4321 0000 4011 bf67 cb007101 cb007102" "c000 12b5 ffff 0000"
+		"08000000 00000700" INNER_ETH "4500 002e 1234 4000 4011 3c54 c0000201 c6336402"
+		UDP,
+	  .out = ETH "4500 0060 4321 0000 4011 bf67 cb007101 cb007102" "c000 12b5 ffff 0000"
+		"08000000 00000700" INNER_ETH "4500 002e 1234 0000 4011 7c54 c0000201 c6336402"
+		UDP },
+	{ .name = "vxlan: outer UDP ends, a whole packet behind it",
+	  .policy = VXLAN, .reason = DF_TRUNCATED,
+	  .in = ETH "4500 001c 4321 0000 4011 bfab cb007101 cb007102" "c000 12b5 0008 0000"
+		"08000000 00000700" INNER_ETH "4500 002e 1234 4000 4011 3c54 c0000201 c6336402"
+		UDP },
+	{ .name = "vxlan: inner 802.1Q, headers not quite in outer tot_len",
+	  .policy = VXLAN, .reason = DF_TRUNCATED,
+	  .in = ETH "4500 0051 4321 0000 4011 bf76 cb007101 cb007102" "c000 12b5 0050 0000"
+		"08000000 00000700" INNER_MAC "8100 0064 0800"
+		"4500 002e 1234 4000 4011 3c54 c0000201 c6336402" UDP },
+	{ .name = "vxlan: inner TCP, not in outer tot_len", .policy = VXLAN, .reason = DF_NOT_UDP,
+	  .not_live = NO_LIVE_TRIM,
+	  .in = ETH "4500 001c 4321 0000 4011 bfab cb007101 cb007102" "c000 12b5 004c 0000"
+		"08000000 00000700" INNER_ETH "4500 002e 1234 4000 4006 3c5f c0000201 c6336402"
+		UDP },
 	{ .name = "vxlan: VXLAN inside VXLAN: only the first is opened",
 	  .policy = VXLAN, .reason = DF_OTHER_PORT,
 	  .in = ETH "4500 0092 4321 0000 4011 bf35 cb007101 cb007102" "c000 12b5 007e 0000"

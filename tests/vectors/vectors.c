@@ -159,7 +159,7 @@ static void truncations(struct table *table, const char *name, size_t need)
 			row->reason = of->reason;
 			memcpy(row->out, of->out, len);
 		}
-		if (tagged && len >= ETH_HLEN && len < ETH_HLEN + 6)
+		if (tagged && len >= ETH_HLEN && len < ETH_HLEN + 8)
 			row->not_live = NO_LIVE_VLAN;
 	}
 }

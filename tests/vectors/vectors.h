@@ -41,13 +41,15 @@ struct vector {
 
 /* Not sent live, because: */
 #define NO_LIVE_SHORT "under 14 bytes: AF_PACKET refuses what has no Ethernet header"
-#define NO_LIVE_VLAN  "a tag in fewer than 20 bytes: the kernel drops it where it strips tags"
+#define NO_LIVE_VLAN  "cut inside a tag: the kernel drops it where it strips or skips tags"
 #define NO_LIVE_TAGS  "three tags: the kernel strips the first, the queue is shown the other two"
+/* The frame is passed on unmodified either way; XDP and the queue only differ in why. */
+#define NO_LIVE_TRIM  "the deciding header lies behind outer tot_len, where netfilter has trimmed"
 
 /* How many of all vectors: changing the table means changing these. */
-#define VECTORS         547
+#define VECTORS         558
 #define VECTORS_SHORT   42 /* not_live is NO_LIVE_SHORT; BPF_PROG_RUN refuses them too */
-#define VECTORS_NO_LIVE 53 /* not_live is set */
+#define VECTORS_NO_LIVE 57 /* not_live is set */
 
 /* All vectors, golden and derived. Aborts on a table that makes no sense. */
 struct vector *vectors_load(size_t *n);

@@ -29,7 +29,7 @@ on_demand=(ip_tables iptable_mangle iptable_raw iptable_filter nft_chain_nat tun
 
 # The guest's programs are those of these packages of this machine, with their libraries.
 packages=(
-	bash bpftool coreutils diffutils ethtool findutils grep iproute2 iptables jq mount nftables procps
+	bash bpftool coreutils dash diffutils ethtool findutils grep iproute2 iptables jq libc-bin mount nftables procps
 	sed tar util-linux
 )
 
@@ -273,7 +273,8 @@ usage() {
 	die "usage: tests/vm/run.sh matrix | demo | run KERNEL CMD...   (VM_DEADLINE=$deadline)"
 }
 
-[ "${1-}" != demo ] || set -- run 6.1 tests/lab/demo.sh
+# The old daemon loses packets above 5,000 a second in such a guest.
+[ "${1-}" != demo ] || set -- run 6.1 DEMO_RATE="${DEMO_RATE:-2000}" tests/lab/demo.sh
 mkdir -p "$work" "$cache"
 trap 'echo "vm: line $LINENO failed: $BASH_COMMAND" >&2' ERR
 exec 9>"$work/lock"
