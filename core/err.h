@@ -21,6 +21,7 @@ struct err {
 	char text[512];
 };
 
-/* Fills err and returns -code. */
-int err_set(struct err *err, enum n2x_exit code, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+void err_format(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Fills err and is -code. A macro: compiler and analyzer see in every caller that it is not 0. */
+#define err_set(err, code, ...) (err_format(err, __VA_ARGS__), -(int)(code))

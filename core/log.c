@@ -42,12 +42,11 @@ void log_debug(const char *format, ...)
 	va_end(args);
 }
 
-int err_set(struct err *err, enum n2x_exit code, const char *format, ...)
+void err_format(struct err *err, const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
 	vsnprintf(err->text, sizeof(err->text), format, args);
 	va_end(args);
-	return -(int)code;
 }

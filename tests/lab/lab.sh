@@ -123,8 +123,11 @@ lab_up() {
 	for dev in gw:ens5 gw:vxlan1 gw:ens6 gw:br0 src:eth0 src:mirror0 col:eth0; do
 		"in_${dev%:*}" ethtool -K "${dev#*:}" gro off rx-gro-list off rx-udp-gro-forwarding off || return
 	done
-	lab_forwarding
+	lab_forwarding && lab_baseline
 }
+
+# What finish compares the gateway with. lab_up does it; a test that itself leaves something behind does it again.
+lab_baseline() { lab_snapshot >/run/lab/baseline; }
 
 # A port that came up forwards only once the kernel's link watch has run: listen first, then look, then wait.
 lab_forwarding() {
@@ -290,8 +293,12 @@ check_le() {
 	fi
 }
 
-# No check at all is a failure too.
+# The gateway is as it was, and nothing of ours is pinned; no check at all is a failure too.
 finish() {
+	if ip netns | grep -q '^n2x-gw'; then
+		check "gateway before and after" "$(diff /run/lab/baseline <(lab_snapshot))" ""
+		check "pins left" "$(find /sys/fs/bpf -name '*nfq2xdp*')" ""
+	fi
 	echo "$LAB_PASSED passed, $LAB_FAILED failed"
 	[ $LAB_FAILED = 0 ] && [ $LAB_PASSED -gt 0 ]
 	exit

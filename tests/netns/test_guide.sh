@@ -29,6 +29,10 @@ await() {
 	done
 }
 
+# The empty table that the old rule leaves is not ours.
+lab_old_rule A
+lab_old_rule D
+lab_baseline
 lab_old_rule A
 start_daemon old in_gw "$LAB_BIN/old_daemon"
 start_daemon sink in_col "$LAB_BIN/sink" -i eth0
@@ -74,4 +78,5 @@ check "bad checksums, sink drops" "$(field '"\(.bad_ip_csum) \(.bad_udp_csum) \(
 check "old + nfqueue + xdp = sent" $((old + handled + xdp)) "$sent"
 stop_daemon sink
 in_gw pkill -TERM -x nfq2xdp
+while in_gw nft list tables | grep -q nfq2xdp; do :; done
 finish

@@ -46,7 +46,13 @@ release() {
 	check "$1: received, lost, duplicate" "$(field '"\(.received) \(.lost) \(.duplicate)"')" "$PACKETS 0 0"
 }
 
-in_gw iptables -t mangle -A PREROUTING -i br0 -p udp --dport 31766 -j NFQUEUE --queue-num 0
+other_rule() { in_gw iptables -t mangle "-$1" PREROUTING -i br0 -p udp --dport 31766 -j NFQUEUE --queue-num 0; }
+
+# The empty table that the other's rule leaves is not ours.
+other_rule A
+other_rule D
+lab_baseline
+other_rule A
 start_daemon other in_gw "$LAB_BIN/old_daemon"
 
 # handled: what the other daemon handled since the last call.
@@ -93,4 +99,5 @@ check "stop: tables left" "$(in_gw nft list tables | grep -c nfq2xdp)" 0
 
 handled "stop" $PACKETS
 stop_daemon other
+other_rule D
 finish

@@ -61,6 +61,7 @@ for setup in "match=, encap: vxlan, vni: [1]" "attach=[vxlan1]"; do
 	reach sink .received $((between + RATE / 4))
 	stop_daemon source
 	sent=$(field .sent)
+	reach sink .received "$sent"
 	stop_daemon sink
 	SINK=$REPLY
 	settle

@@ -10,8 +10,9 @@ lab_up || exit 1
 . "$LAB_ROOT/tests/netns/lib.sh"
 
 N=1200
-# For what is bridged the other way, to n2x-src's mirror0.
-SRC_MAC=02:4e:32:58:00:01
+# For what is bridged the other way, to n2x-src's mirror0: VXLAN drops frames whose source is its own address.
+SRC_MAC=02:4e:32:58:00:02
+ip -n n2x-src link set mirror0 address $SRC_MAC
 in_gw bridge fdb replace $SRC_MAC dev vxlan1 master static
 lab_batch n2x-gw <<-END
 	link add en.s7 mtu 1500 type veth peer name en.p7 mtu 1500

@@ -22,7 +22,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -230,6 +229,8 @@ static struct nftnl_rule *rule_new(bool compat)
 	nftnl_rule_set_str(r, NFTNL_RULE_CHAIN, CHAIN);
 	if (compat) {
 		info = calloc(1, sizeof(*info)); /* the expression's from here on */
+		if (!info)
+			abort();
 		info->queuenum = QUEUE;
 		info->queues_total = 1;
 		nftnl_expr_set_str(e, NFTNL_EXPR_TG_NAME, "NFQUEUE");
@@ -474,12 +475,10 @@ static int install_any_rule(void)
 	}
 	if (ret < 0)
 		return ret;
-	/* There when br_netfilter is. In front of a bridge rule it would check IPv4 headers. */
-	if (!ip_family)
-		return write_sysctl(SYSCTL "call-iptables", "0");
-	if (access(SYSCTL "call-iptables", F_OK) < 0)
+	if (ip_family && access(SYSCTL "call-iptables", F_OK) < 0)
 		return -errno;
-	if ((ret = write_sysctl(SYSCTL "call-iptables", "1")) < 0 ||
+	/* In front of, or behind, a bridge rule br_netfilter would check and drop. */
+	if ((ret = write_sysctl(SYSCTL "call-iptables", ip_family ? "1" : "0")) < 0 ||
 	    (ret = write_sysctl(SYSCTL "call-ip6tables", "0")) < 0)
 		return ret;
 	return write_sysctl(SYSCTL "filter-vlan-tagged", "1");

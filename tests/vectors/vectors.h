@@ -48,7 +48,7 @@ struct vector {
 
 /* How many of all vectors: changing the table means changing these. */
 #define VECTORS         558
-#define VECTORS_SHORT   42 /* not_live is NO_LIVE_SHORT; BPF_PROG_RUN refuses them too */
+#define VECTORS_SHORT   42 /* NO_LIVE_SHORT; newer kernels refuse them to BPF_PROG_RUN too */
 #define VECTORS_NO_LIVE 57 /* not_live is set */
 
 /* All vectors, golden and derived. Aborts on a table that makes no sense. */
