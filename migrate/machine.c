@@ -101,30 +101,38 @@ int machine_status(const char *instance, struct machine_status *out, struct err 
 	return 0;
 }
 
-int machine_start(const struct policy *policy, bool local_only, bool *already, struct err *err)
+/* What is attached is not what the file says. */
+static int changed(const struct policy *policy, struct err *err)
+{
+	return err_set(
+		err, N2X_NO,
+		"%s: the attached program has another policy or other interfaces than this file: "
+		"nfq2xdp migrate rollback --detach -c FILE, then start",
+		policy->interface);
+}
+
+int machine_started(const struct policy *policy, bool *already, struct err *err)
 {
 	struct xdp_state there;
-	_cleanup_close_ int lock = -1;
-	int ret = lock = instance_lock(policy->interface, err);
+	int ret = xdp_read(policy->interface, &there, err);
 
-	if (ret < 0)
-		return ret;
-	ret = xdp_read(policy->interface, &there, err);
 	if (ret == -N2X_SYSTEM)
 		return ret;
 	*already = ret == 0 && there.n_points;
-	if (!*already) {
-		ret = instance_next_generation(lock, err);
-		return ret < 0 ? ret : xdp_attach(policy, local_only, (uint32_t)ret, err);
-	}
-	if (there.n_points != policy->xdp.n_attach ||
-	    memcmp(&there.policy, &policy->df, sizeof(policy->df)) != 0)
-		return err_set(
-			err, N2X_NO,
-			"%s is attached with another policy or on other interfaces than this file says: "
-			"nfq2xdp migrate rollback --detach -c FILE first",
-			policy->interface);
-	return 0;
+	return *already && !xdp_matches(&there, policy) ? changed(policy, err) : 0;
+}
+
+int machine_start(const struct policy *policy, bool local_only, bool *already, struct err *err)
+{
+	_cleanup_close_ int lock = -1;
+	int ret = lock = instance_lock(policy->interface, err);
+
+	if (ret >= 0)
+		ret = machine_started(policy, already, err);
+	if (ret < 0 || *already)
+		return ret;
+	ret = instance_next_generation(lock, err);
+	return ret < 0 ? ret : xdp_attach(policy, local_only, (uint32_t)ret, err);
 }
 
 /* M1: why the share may not rise, as err. */
@@ -134,11 +142,8 @@ static int check_may_rise(const struct policy *policy, const struct machine_stat
 	if (status->state == MACHINE_IDLE)
 		return err_set(err, N2X_INACTIVE, "%s: not started: nfq2xdp migrate start -c FILE",
 			       policy->interface);
-	if (memcmp(&status->xdp.policy, &policy->df, sizeof(policy->df)) != 0)
-		return err_set(err, N2X_NO,
-			       "%s: the attached program has another policy than this file: "
-			       "nfq2xdp migrate rollback --detach -c FILE, then start",
-			       policy->interface);
+	if (!xdp_matches(&status->xdp, policy))
+		return changed(policy, err);
 	if (status->n_problems)
 		return err_set(err, N2X_NO, "%s: refused: %s", policy->interface,
 			       status->problem[0]);

@@ -65,6 +65,9 @@ struct machine_move {
 /* Reads everything. Returns 0 or -N2X_SYSTEM. */
 int machine_status(const char *instance, struct machine_status *out, struct err *err);
 
+/* Is it attached? Changes nothing. -N2X_NO when it is, but not as this policy says. */
+int machine_started(const struct policy *policy, bool *already, struct err *err);
+
 /* Attaches at share 0. Nothing to do, and 0, when it is attached with this policy. */
 int machine_start(const struct policy *policy, bool local_only, bool *already, struct err *err);
 

@@ -166,13 +166,18 @@ static int start_dry_run(const struct policy *policy, const struct args *args, s
 {
 	const char *undo = "nfq2xdp migrate rollback --detach -c FILE";
 	struct xdp_plan plan[POLICY_ATTACH_MAX];
+	bool already = false;
 	char dir[PATH_MAX];
 	json_t *changes;
-	int ret = xdp_plan(policy, args->local_only, plan, err);
+	int ret = machine_started(policy, &already, err);
 
+	if (ret == 0 && !already)
+		ret = xdp_plan(policy, args->local_only, plan, err);
 	if (ret < 0)
 		return ret;
 	changes = json_array();
+	if (already)
+		return output_changes(changes, args->json) < 0 ? -N2X_SYSTEM : 0;
 	instance_pin_dir(policy->interface, dir);
 	output_change(changes, undo, "pin the maps ctl, stats and policy in %s", dir);
 	for (unsigned int i = 0; i < policy->xdp.n_attach; i++)
@@ -407,7 +412,7 @@ int migrate_cmd_panic(int argc, char **argv)
 	if (ret < 0)
 		return finish(ret, &panic.err);
 	panic.results = json_array();
-	ret = xdp_instances(panic_one, &panic);
+	ret = xdp_instances(panic_one, &panic, &panic.err);
 	if (ret >= 0 && !panic.tried)
 		ret = err_set(&panic.err, N2X_INACTIVE,
 			      "panic: no XDP path %s%s in this network namespace: nothing to stop",

@@ -21,7 +21,7 @@
  * ms at 100,000 packets/s, which costs one scheduling delay of the reader.
  */
 #define QUEUE_LENGTH 4096
-#define RCVBUF_BYTES (32 * 1024 * 1024)
+#define RCVBUF_BYTES (64 * 1024 * 1024) /* QUEUE_LENGTH jumbo packets; used as far as they wait */
 #define COPY_RANGE   0xffff /* the largest IPv4 packet */
 #define RECV_BYTES   (COPY_RANGE + 4096) /* and the attributes around it */
 #define BURST        256 /* packets handled before the caller's loop gets a turn */

@@ -59,32 +59,40 @@ static int supervise(struct run *run, struct err *err)
 	return 0;
 }
 
-/* A program that is attached already is taken over, unless a rollout is under way. */
-static int attach_or_adopt(const struct policy *policy, bool local_only, struct xdp_state *state,
-			   int lock, struct err *err)
+/* A program that is attached already is taken over, unless a rollout is under way. Returns 1 when
+ * one is there to take over, 0 when none is. */
+static int check_adopt(const struct policy *policy, struct xdp_state *state, struct err *err)
 {
 	int ret = xdp_read(policy->interface, state, err);
 
 	if (ret == -N2X_SYSTEM)
 		return ret;
-	if (ret < 0 || !state->n_points) {
-		int generation = instance_next_generation(lock, err);
-
-		ret = generation < 0 ? generation
-				     : xdp_attach(policy, local_only, (uint32_t)generation, err);
-		return ret < 0 ? ret : xdp_read(policy->interface, state, err);
-	}
-	if (memcmp(&state->policy, &policy->df, sizeof(policy->df)) != 0)
+	if (ret < 0 || !state->n_points)
+		return 0;
+	if (!xdp_matches(state, policy))
 		return err_set(
 			err, N2X_NO,
-			"%s: the attached program has another policy than this file: take it away "
-			"with nfq2xdp migrate rollback --detach",
+			"%s: the attached program has another policy or other interfaces than this file: "
+			"take it away with nfq2xdp migrate rollback --detach",
 			policy->interface);
 	if (state->ctl.share_kind != DF_SHARE_NONE && state->ctl.share_kind != DF_SHARE_ALL)
 		return err_set(err, N2X_NO,
 			       "%s: a rollout is under way: finish it or roll it back first",
 			       policy->interface);
-	return 0;
+	return 1;
+}
+
+static int attach_or_adopt(const struct policy *policy, bool local_only, struct xdp_state *state,
+			   int lock, struct err *err)
+{
+	int ret = check_adopt(policy, state, err);
+
+	if (ret != 0)
+		return ret;
+	ret = instance_next_generation(lock, err);
+	if (ret >= 0)
+		ret = xdp_attach(policy, local_only, (uint32_t)ret, err);
+	return ret < 0 ? ret : xdp_read(policy->interface, state, err);
 }
 
 static int run(const struct policy *policy, bool local_only, struct err *err)
@@ -114,13 +122,15 @@ static int run(const struct policy *policy, bool local_only, struct err *err)
 static int dry_run(const struct policy *policy, bool local_only, bool json, struct err *err)
 {
 	struct xdp_plan plan[POLICY_ATTACH_MAX];
+	struct xdp_state state;
 	json_t *changes;
-	int ret = xdp_plan(policy, local_only, plan, err);
+	int there = check_adopt(policy, &state, err);
+	int ret = there ? there : xdp_plan(policy, local_only, plan, err);
 
 	if (ret < 0)
 		return ret;
 	changes = json_array();
-	for (unsigned int i = 0; i < policy->xdp.n_attach; i++)
+	for (unsigned int i = 0; i < policy->xdp.n_attach && !there; i++)
 		output_change(changes, "nfq2xdp migrate rollback --detach -c FILE",
 			      "attach %s to %s (MTU %u)", plan[i].frags ? "xdp.frags" : "xdp",
 			      plan[i].interface, plan[i].mtu);

@@ -270,8 +270,8 @@ static int attach_point(const struct policy *policy, const char *interface, int 
 		ret = attach_mode(ifindex, prog_fd, modes[i]);
 		if (ret >= 0 || ret == -EBUSY)
 			break;
-		log_info("%s: %s XDP is not possible: %s", interface, i == 0 ? "native" : "generic",
-			 libbpf_said);
+		if (policy->xdp.mode == ATTACH_AUTO && modes[i] == XDP_FLAGS_DRV_MODE)
+			log_info("%s: native XDP is not possible: %s", interface, libbpf_said);
 	}
 	if (ret == -EBUSY) {
 		LIBBPF_OPTS(bpf_xdp_query_opts, query);
@@ -347,11 +347,14 @@ static int open_pin(const char *instance, const char *name, struct err *err)
 	fd = bpf_obj_get(path);
 	if (fd >= 0)
 		return fd;
-	if (errno == ENOENT)
-		return err_set(err, N2X_INACTIVE,
-			       "%s: no XDP path here: start it with nfq2xdp migrate start -c FILE",
-			       instance);
-	return err_set(err, N2X_SYSTEM, "%s: %s", path, strerror(errno));
+	if (errno != ENOENT)
+		return err_set(err, N2X_SYSTEM, "%s: %s", path, strerror(errno));
+	/* Not there, or not to be seen? */
+	if (check_bpffs(err) < 0)
+		return -N2X_SYSTEM;
+	return err_set(err, N2X_INACTIVE,
+		       "%s: no XDP path here: start it with nfq2xdp migrate start -c FILE",
+		       instance);
 }
 
 static int read_stats(int fd, uint64_t reason[DF_REASON_MAX])
@@ -459,6 +462,17 @@ int xdp_read(const char *instance, struct xdp_state *out, struct err *err)
 	return 0;
 }
 
+bool xdp_matches(const struct xdp_state *state, const struct policy *policy)
+{
+	unsigned int found = 0;
+
+	for (unsigned int i = 0; i < policy->xdp.n_attach; i++)
+		for (unsigned int j = 0; j < state->n_points; j++)
+			found += !strcmp(policy->xdp.attach[i], state->point[j].interface);
+	return found == policy->xdp.n_attach && found == state->n_points &&
+	       memcmp(&state->policy, &policy->df, sizeof(policy->df)) == 0;
+}
+
 /* Writes the control map and reads it back. */
 static int write_ctl(const char *instance, int fd, const struct df_ctl *ctl, struct err *err)
 {
@@ -563,7 +577,7 @@ int xdp_detach(const char *instance, struct err *err)
 	return 0;
 }
 
-int xdp_instances(void (*fn)(const char *instance, void *ctx), void *ctx)
+int xdp_instances(void (*fn)(const char *instance, void *ctx), void *ctx, struct err *err)
 {
 	_cleanup_dir_ DIR *dir = NULL;
 	char path[PATH_MAX], name[64];
@@ -572,8 +586,10 @@ int xdp_instances(void (*fn)(const char *instance, void *ctx), void *ctx)
 
 	instance_pin_dir(NULL, path);
 	dir = opendir(path);
+	if (!dir && errno == ENOENT)
+		return check_bpffs(err);
 	if (!dir)
-		return errno == ENOENT ? 0 : -N2X_SYSTEM;
+		return err_set(err, N2X_SYSTEM, "%s: %s", path, strerror(errno));
 	while ((e = readdir(dir))) {
 		if (e->d_name[0] == '.')
 			continue;

@@ -61,6 +61,9 @@ int xdp_attach(const struct policy *policy, bool local_only, uint32_t generation
 /* Returns 0, -N2X_INACTIVE when the instance is not pinned, or -N2X_SYSTEM. */
 int xdp_read(const char *instance, struct xdp_state *out, struct err *err);
 
+/* Is what is attached what the policy says: the same match and action, on the same interfaces? */
+bool xdp_matches(const struct xdp_state *state, const struct policy *policy);
+
 /*
  * Writes the share and reads it back. It keeps the generation, counts the write, and takes a lease
  * away (a deadline of an earlier share says nothing about this one) and the mark of
@@ -81,4 +84,4 @@ int xdp_detach(const char *instance, struct err *err);
 
 /* Calls fn for each instance pinned in this namespace. Returns the number of instances, or
  * -N2X_SYSTEM. */
-int xdp_instances(void (*fn)(const char *instance, void *ctx), void *ctx);
+int xdp_instances(void (*fn)(const char *instance, void *ctx), void *ctx, struct err *err);

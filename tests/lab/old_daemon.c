@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Stand-in for the daemon that is migrated away from: old_daemon [-q QUEUE]
+ * Stand-in for the daemon that is migrated away from: old_daemon [-q QUEUE] [-l LENGTH]
  *
- * The callback API, one packet a recv(), the default queue length of 1024, the UDP checksum zeroed:
- * as naive as the original. Prints {"ready":true} when bound. SIGUSR1: one line {"handled":N}.
+ * The callback API, one packet a recv(), the UDP checksum zeroed: as naive as the original. LENGTH is
+ * the queue's, by default the kernel's 1024; a longer one rides out a busy machine. Prints {"ready":true} when bound. SIGUSR1: one line {"handled":N}.
  * SIGTERM or SIGINT: the last one.
  */
 #include <errno.h>
@@ -21,7 +21,7 @@
 #include <libnetfilter_queue/libnetfilter_queue.h>
 #include <libnfnetlink/libnfnetlink.h>
 
-#define RCVBUF (16 << 20)
+#define RCVBUF (64 << 20)
 
 struct daemon {
 	/* Held while a verdict is given, so that the last line counts exactly these. */
@@ -86,14 +86,18 @@ int main(int argc, char **argv)
 	static char buf[0xffff + 4096] __attribute__((aligned(8)));
 	struct nfq_handle *handle_nfq;
 	struct nfq_q_handle *queue;
+	uint32_t length = 0;
 	uint16_t num = 0;
 	pthread_t thread;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "q:")) != -1) {
-		if (opt != 'q')
+	while ((opt = getopt(argc, argv, "q:l:")) != -1) {
+		if (opt == 'q')
+			num = (uint16_t)wire_number(optarg, 0, UINT16_MAX);
+		else if (opt == 'l')
+			length = (uint32_t)wire_number(optarg, 1, UINT16_MAX);
+		else
 			return 2;
-		num = (uint16_t)wire_number(optarg, 0, UINT16_MAX);
 	}
 	sigemptyset(&d.signals);
 	sigaddset(&d.signals, SIGUSR1);
@@ -110,6 +114,8 @@ int main(int argc, char **argv)
 	nfnl_rcvbufsiz(nfq_nfnlh(handle_nfq), RCVBUF);
 	if (!queue || nfq_set_mode(queue, NFQNL_COPY_PACKET, 0xffff) < 0)
 		err(1, "queue %u", num);
+	if (length && nfq_set_queue_maxlen(queue, length) < 0)
+		err(1, "queue length %u", length);
 	if (pthread_create(&thread, NULL, serve_signals, &d))
 		errx(1, "no thread");
 	puts("{\"ready\":true}");

@@ -34,7 +34,7 @@ lab_old_rule A
 lab_old_rule D
 lab_baseline
 lab_old_rule A
-start_daemon old in_gw "$LAB_BIN/old_daemon"
+start_daemon old in_gw "$LAB_BIN/old_daemon" -l 4096
 start_daemon sink in_col "$LAB_BIN/sink" -i eth0
 start_daemon source in_src "$LAB_BIN/source" -i mirror0 -m "$LAB_MAC" -r 20000
 

@@ -45,7 +45,7 @@ check "snapshot after traffic" "$(diff <(echo "$before") <(lab_snapshot))" ""
 echo "# the old rule and the old daemon"
 lab_old_rule A
 check "the snapshot sees the rule" "$(lab_snapshot | grep -c -- '-j NFQUEUE --queue-num 0$')" 1
-start_daemon old in_gw "$LAB_BIN/old_daemon"
+start_daemon old in_gw "$LAB_BIN/old_daemon" -l 4096
 traffic 100000 -r 20000
 check "all, once, in order, whole" "$(field "$totals")" "100000 0 0 0 0 0 0 0"
 check "df_left" "$(field .df_left)" 0

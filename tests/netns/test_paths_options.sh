@@ -17,6 +17,7 @@ in_gw bridge fdb replace $SRC_MAC dev vxlan1 master static
 lab_batch n2x-gw <<-END
 	link add en.s7 mtu 1500 type veth peer name en.p7 mtu 1500
 END
+lab_baseline
 
 start_path() {
 	start_nfqueue && ok start n2x migrate start -c $CONF

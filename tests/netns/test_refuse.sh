@@ -22,6 +22,7 @@ lab_batch n2x-gw <<-END
 	link set fx0 up
 	link set fx1 up
 END
+lab_baseline
 clean=$(everything)
 SETTING=$clean
 

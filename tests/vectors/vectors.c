@@ -62,7 +62,7 @@ static __attribute__((format(printf, 1, 2), noreturn)) void die(const char *form
 
 static void *copy(const void *bytes, size_t len)
 {
-	void *to = malloc(len);
+	void *to = malloc(len ? len : 1);
 
 	if (!to)
 		die("out of memory");
@@ -150,7 +150,7 @@ static const struct vector *find(const struct table *table, const char *name)
 static void truncations(struct table *table, const char *name, size_t need)
 {
 	const struct vector *of = find(table, name);
-	int tagged = of->in[12] != 0x08;
+	int tagged = of->len > ETH_HLEN && of->in[12] != 0x08;
 
 	for (size_t len = 0; len < of->len; len++) {
 		struct vector *row = append(table, of, len, DF_TRUNCATED, "cut at", len);
