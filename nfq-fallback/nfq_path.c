@@ -54,6 +54,7 @@ struct nfq_path {
 	int failed_fd;
 	struct nft *nft;
 	struct nft_installed rules;
+	bool installed; /* the table is ours to take away */
 	struct worker worker[POLICY_THREADS_MAX];
 	bool failed;
 };
@@ -210,7 +211,7 @@ static int install(struct nfq_path *path, struct err *err)
 
 	wait_for_others(path, "their daemons see them twice");
 	ret = nft_install(path->nft, path->policy, &path->rules, err);
-
+	path->installed = ret == 0;
 	if (ret < 0)
 		return ret;
 	path->state->owner = path->rules.owner;
@@ -303,7 +304,7 @@ static void path_down(struct nfq_path *path)
 {
 	struct err err;
 
-	if (path->nft && nft_remove_queue(path->nft, path->policy->interface, &err) < 0)
+	if (path->installed && nft_remove_queue(path->nft, path->policy->interface, &err) < 0)
 		log_info("%s", err.text);
 	if (path->state) {
 		path->state->ready = 0;
@@ -317,7 +318,7 @@ static void path_down(struct nfq_path *path)
 			pthread_join(path->worker[i].thread, NULL);
 		nfq_queue_close(path->worker[i].queue);
 	}
-	if (path->nft) {
+	if (path->installed) {
 		wait_for_others(path, "the kernel drops them as our table goes");
 		if (nft_remove(path->nft, path->policy->interface, &err) < 0)
 			log_info("%s", err.text);

@@ -618,9 +618,28 @@ static int read_rule(const struct nlmsghdr *nlh, void *data)
 		nftnl_expr_foreach(r, read_compat, &out->compat);
 	} else if (!strcmp(chain, CHAIN_LEAK)) {
 		nftnl_expr_foreach(r, read_expr, &out->leaked);
-	} else {
-		out->foreign = true;
 	}
+	return MNL_CB_OK;
+}
+
+struct chains {
+	const char *table;
+	struct nft_counters *out;
+};
+
+/* The kernel dumps the chains of every table of the family. */
+static int read_chain(const struct nlmsghdr *nlh, void *data)
+{
+	_cleanup_(chain_freep) struct nftnl_chain *c = nftnl_chain_alloc();
+	const struct chains *chains = data;
+	const char *name;
+
+	if (!c || nftnl_chain_nlmsg_parse(nlh, c) < 0)
+		return MNL_CB_ERROR;
+	name = nftnl_chain_get_str(c, NFTNL_CHAIN_NAME);
+	if (!strcmp(nftnl_chain_get_str(c, NFTNL_CHAIN_TABLE), chains->table) &&
+	    strcmp(name, CHAIN_QUEUE) != 0 && strcmp(name, CHAIN_LEAK) != 0)
+		chains->out->foreign = true;
 	return MNL_CB_OK;
 }
 
@@ -671,6 +690,10 @@ static int read_table(struct nft *nft, const char *table, struct nft_counters *o
 	ret = query(nft, nlh, read_table_head, out);
 	if (ret < 0)
 		return ret == -ENOENT ? 0 : ret;
+	nlh = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETCHAIN, NFPROTO_IPV4, NLM_F_DUMP, nft->seq++);
+	ret = query(nft, nlh, read_chain, &(struct chains){ table, out });
+	if (ret < 0)
+		return ret;
 	nlh = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETRULE, NFPROTO_IPV4, NLM_F_DUMP, nft->seq++);
 	nftnl_rule_set_str(r, NFTNL_RULE_TABLE, table);
 	nftnl_rule_nlmsg_build_payload(nlh, r);

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # make demo: live traffic goes from the old daemon to our NFQUEUE path, to XDP step by step, back at once, and to the
 # end. Exits non-zero if one packet was lost, doubled, leaked or not counted. Writes build/demo/result.json.
+# shellcheck disable=SC2016 # jq and awk have variables of their own
 set -u -o pipefail
 # shellcheck source=tests/lab/lab.sh
 . "$(dirname "$0")/lab.sh"
@@ -100,7 +101,7 @@ lab_up || die "the lab could not be set up"
 mkdir -p "$OUT"
 echo "gateway in namespaces, $RATE packets/s of UDP up to 8951 bytes through VXLAN; kernel $(uname -r), $CPUS CPUs"
 # The empty table that the old rule leaves is not ours.
-lab_old_rule A && lab_old_rule D && lab_baseline && lab_old_rule A || die "the old rule does not work"
+{ lab_old_rule A && lab_old_rule D && lab_baseline && lab_old_rule A; } || die "the old rule does not work"
 start_daemon old in_gw "$LAB_BIN/old_daemon" -l 4096 || die "the old daemon did not start"
 start_daemon sink in_col "$LAB_BIN/sink" -i eth0 || die "the sink did not start"
 start_daemon source in_src "$LAB_BIN/source" -i mirror0 -m "$LAB_MAC" -r "$RATE" || die "the source did not start"
@@ -121,7 +122,7 @@ step "panic: NFQUEUE"
 n2x migrate full -c $CONF || die "full failed"
 step "all again"
 LEAKS=$(n2x migrate status -c $CONF --json | jq .leaks)
-n2x migrate done -c $CONF || die "done failed"
+n2x migrate "done" -c $CONF || die "done failed"
 step "done"
 
 stop_daemon source
@@ -131,7 +132,7 @@ stop_daemon sink
 SINK=$REPLY
 wait_daemon nfqueue || die "the NFQUEUE path ended badly"
 STATUS=$(n2x migrate status -c $CONF --json)
-n2x panic br0 >/dev/null && n2x migrate rollback -c $CONF --detach --allow-link-reset >/dev/null || die "detach failed"
+{ n2x panic br0 && n2x migrate rollback -c $CONF --detach --allow-link-reset; } >/dev/null || die "detach failed"
 
 jq -n --argjson sent "$SENT" --argjson sink "$SINK" --argjson steps "$STEPS" --argjson status "$STATUS" \
 	--argjson old "$OLD_FINAL" --argjson leaked "$LEAKS" --argjson cpus "$CPUS" --argjson rate "$RATE" \
