@@ -69,7 +69,7 @@ static int parse_split(const struct split *split, struct share *out, struct err 
 	return 0;
 }
 
-static int allowed(int opt, unsigned int want)
+static bool allowed(int opt, unsigned int want)
 {
 	switch (opt) {
 	case 'c':
@@ -86,8 +86,18 @@ static int allowed(int opt, unsigned int want)
 	case OPT_LOCAL_ONLY:
 		return want & ARGS_LOCAL_ONLY;
 	default:
-		return 1;
+		return true;
 	}
+}
+
+/* A known option's name: argv has its value by now. */
+static const char *name_of(int opt)
+{
+	const struct option *o = options;
+
+	while (o->val != opt)
+		o++;
+	return o->name;
 }
 
 static void take(int opt, struct args *args, struct split *split)
@@ -143,8 +153,8 @@ int args_parse(int argc, char **argv, unsigned int want, struct args *out, struc
 		if (opt == '?' || !allowed(opt, want))
 			return err_set(
 				err, N2X_USAGE,
-				"%s: %s is not an option of this command: see nfq2xdp --help",
-				argv[0], said);
+				"%s: %s%s is not an option of this command: see nfq2xdp --help",
+				argv[0], opt == '?' ? "" : "--", opt == '?' ? said : name_of(opt));
 		take(opt, &args, &split);
 	}
 	if (want & ARGS_INSTANCE && optind < argc)

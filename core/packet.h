@@ -130,18 +130,30 @@ DF_INLINE int df_parse_ipv4(struct df_pkt *pkt, void *at)
 	return DF_GO_ON;
 }
 
-/* What follows an ethertype `proto_be`: at most two VLAN tags (802.1Q, 802.1ad), then IPv4. */
+/* 1 when equal, without a branch. */
+DF_INLINE __u32 df_equal(__u32 a, __u32 b)
+{
+	return (__u32)(((__u64)(a ^ b) - 1) >> 63);
+}
+
+/*
+ * What follows an ethertype `proto_be`: at most two VLAN tags (802.1Q, 802.1ad), then IPv4. Behind the
+ * first test the tags are stepped over by arithmetic: a branch for each number of tags would have the
+ * verifier (seen on 6.18, clang 14) walk everything behind it three times, with VXLAN nine times.
+ */
 DF_INLINE int df_parse_l3(struct df_pkt *pkt, void *at, __be16 proto_be)
 {
+	if (proto_be == DF_BE16(ETH_P_IP))
+		return df_parse_ipv4(pkt, at);
 	for (int i = 0; i < DF_VLAN_TAGS_MAX; i++) {
-		struct df_vlan *vlan = at;
+		__u32 tag = df_equal(proto_be, DF_BE16(ETH_P_8021Q)) |
+			    df_equal(proto_be, DF_BE16(ETH_P_8021AD));
 
-		if (proto_be != DF_BE16(ETH_P_8021Q) && proto_be != DF_BE16(ETH_P_8021AD))
-			break;
-		if ((void *)(vlan + 1) > pkt->data_end)
+		at += tag * sizeof(struct df_vlan);
+		if (at > pkt->data_end)
 			return DF_TRUNCATED;
-		proto_be = vlan->proto_be;
-		at = vlan + 1;
+		if (tag)
+			proto_be = ((struct df_vlan *)at - 1)->proto_be;
 	}
 	if (proto_be != DF_BE16(ETH_P_IP))
 		return DF_NOT_IPV4;
@@ -161,18 +173,22 @@ DF_INLINE int df_parse_eth(struct df_pkt *pkt, void *at)
  * verifier walks. */
 DF_INLINE int df_port_known(const volatile struct df_policy *policy, __be16 dport_be)
 {
-	for (int i = 0; i < DF_PORTS_MAX; i++)
-		if (i < policy->n_dport && policy->dport_be[i] == dport_be)
+	int n = policy->n_dport;
+
+	for (int i = 0; i < DF_PORTS_MAX && i < n; i++)
+		if (policy->dport_be[i] == dport_be)
 			return 1;
 	return 0;
 }
 
 DF_INLINE int df_vni_known(const volatile struct df_policy *policy, __u32 vni)
 {
-	for (int i = 0; i < DF_VNIS_MAX; i++)
-		if (i < policy->n_vni && policy->vni[i] == vni)
+	int n = policy->n_vni;
+
+	for (int i = 0; i < DF_VNIS_MAX && i < n; i++)
+		if (policy->vni[i] == vni)
 			return 1;
-	return 0;
+	return n == 0;
 }
 
 /*
@@ -182,10 +198,10 @@ DF_INLINE int df_vni_known(const volatile struct df_policy *policy, __u32 vni)
  */
 DF_INLINE int df_parse_vxlan(const volatile struct df_policy *policy, struct df_pkt *pkt)
 {
+	struct df_ipv4 *outer_ip = pkt->ip;
 	struct df_udp *outer = pkt->udp;
 	struct df_vxlan *vxlan = (void *)(outer + 1);
-	__u32 room = DF_HOST16(pkt->ip->tot_len_be) - df_ihl(pkt->ip);
-	__u32 vni;
+	long used;
 	int ret;
 
 	if (outer->dport_be != DF_BE16(VXLAN_PORT))
@@ -194,15 +210,16 @@ DF_INLINE int df_parse_vxlan(const volatile struct df_policy *policy, struct df_
 		return DF_TRUNCATED;
 	if (!(DF_HOST32(vxlan->flags_be) & 0x08000000))
 		return DF_NOT_VXLAN;
-	vni = DF_HOST32(vxlan->vni_be) >> 8;
-	if (policy->n_vni && !df_vni_known(policy, vni))
+	if (!df_vni_known(policy, DF_HOST32(vxlan->vni_be) >> 8))
 		return DF_OTHER_VNI;
-	if (DF_HOST16(outer->len_be) < room)
-		room = DF_HOST16(outer->len_be);
 	ret = df_parse_eth(pkt, vxlan + 1);
-	if (ret == DF_GO_ON && (void *)(pkt->udp + 1) - (void *)outer > (long)room)
+	if (ret != DF_GO_ON)
+		return ret;
+	used = (void *)(pkt->udp + 1) - (void *)outer;
+	if (used > DF_HOST16(outer->len_be) ||
+	    used + df_ihl(outer_ip) > DF_HOST16(outer_ip->tot_len_be))
 		return DF_TRUNCATED;
-	return ret;
+	return DF_GO_ON;
 }
 
 /*

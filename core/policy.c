@@ -27,7 +27,7 @@ void policy_defaults(struct policy *out)
 	out->rollout.n_steps = sizeof(steps) / sizeof(steps[0]);
 	out->rollout.hold_ns = 60 * SEC_NS;
 	out->rollout.lease_ns = 5 * SEC_NS;
-	out->rollout.confirm_within_ns = 30 * 60 * SEC_NS;
+	out->rollout.confirm_within_ns = 1800 * SEC_NS;
 }
 
 int share_every(unsigned long n, struct share *out)

@@ -24,7 +24,7 @@
 #define POLICY_ATTACH_MAX  8
 #define POLICY_STEPS_MAX   16
 #define POLICY_THREADS_MAX 16
-#define POLICY_FILE_MAX    (64 * 1024) /* bytes; a larger file is refused before it is read */
+#define POLICY_FILE_MAX    65536 /* bytes; a larger file is refused before it is read */
 
 enum attach_mode { ATTACH_AUTO, ATTACH_NATIVE, ATTACH_GENERIC, ATTACH_MODE_MAX };
 enum nfq_fail { NFQ_FAIL_OPEN, NFQ_FAIL_CLOSED, NFQ_FAIL_MAX };

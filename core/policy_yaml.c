@@ -26,7 +26,7 @@
 #define DEPTH_MAX    8 /* of nested mappings and lists; a policy has 3 */
 #define NS_PER_MS    1000000ULL
 #define NS_PER_S     (1000 * NS_PER_MS)
-#define DURATION_MAX (8760 * 3600 * NS_PER_S) /* a year: sums of two never overflow */
+#define DURATION_MAX (8760 * 3600ULL * NS_PER_S) /* a year: sums of two never overflow */
 
 /*
  * The file as the schema sees it, flat: every mapping of the schema has offset 0. An empty string
@@ -74,7 +74,7 @@ _Static_assert(ARRAY_SIZE(fail_words) == NFQ_FAIL_MAX, "every word");
 	CYAML_FIELD_SEQUENCE(key, flag, struct policy_text, member, &list_entry, 1, \
 			     ARRAY_SIZE(((struct policy_text *)NULL)->member))
 #define MAP(name, flag, fields) \
-	{ .key = name, .value = { CYAML_VALUE_MAPPING(flag, struct policy_text, fields) } }
+	{ .key = (name), .value = { CYAML_VALUE_MAPPING(flag, struct policy_text, fields) } }
 
 static const cyaml_schema_value_t list_entry = {
 	CYAML_VALUE_STRING(CYAML_FLAG_DEFAULT, value_text, 1, TEXT_MAX - 1)

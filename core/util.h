@@ -19,13 +19,13 @@
 #define TAKE_PTR(p)                       \
 	({                                \
 		__typeof__(p) taken_ = p; \
-		p = NULL;                 \
+		(p) = NULL;               \
 		taken_;                   \
 	})
 #define TAKE_FD(fd)              \
 	({                       \
 		int taken_ = fd; \
-		fd = -1;         \
+		(fd) = -1;       \
 		taken_;          \
 	})
 

@@ -75,14 +75,11 @@ static uint64_t handled(const struct nfq_state *state, uint64_t reason[DF_REASON
 	return sum;
 }
 
-static int state_map(int fd, int prot, struct nfq_state **out)
+static struct nfq_state *state_map(int fd, int prot)
 {
 	void *p = mmap(NULL, sizeof(struct nfq_state), prot, MAP_SHARED, fd, 0);
 
-	if (p == MAP_FAILED)
-		return -errno;
-	*out = p;
-	return 0;
+	return p == MAP_FAILED ? NULL : p;
 }
 
 /* Takes the state file of this instance (N2) and empties it. */
@@ -106,9 +103,9 @@ static int state_take(struct nfq_path *path, struct err *err)
 	if (ftruncate(path->lock_fd, 0) < 0 ||
 	    ftruncate(path->lock_fd, sizeof(struct nfq_state)) < 0)
 		return err_set(err, N2X_SYSTEM, "%s: %s", name, strerror(errno));
-	ret = state_map(path->lock_fd, PROT_READ | PROT_WRITE, &path->state);
-	if (ret < 0)
-		return err_set(err, N2X_SYSTEM, "%s: %s", name, strerror(-ret));
+	path->state = state_map(path->lock_fd, PROT_READ | PROT_WRITE);
+	if (!path->state)
+		return err_set(err, N2X_SYSTEM, "%s: %s", name, strerror(errno));
 	path->state->abi = ABI_VERSION;
 	path->state->queue = policy->nfqueue.queue;
 	path->state->threads = policy->nfqueue.threads;
@@ -397,7 +394,7 @@ int nfq_path_read(const char *interface, struct nfq_path_info *out, struct err *
 		return ret;
 	fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 || fstat(fd, &st) < 0 || st.st_size != sizeof(*state) ||
-	    state_map(fd, PROT_READ, &state) < 0 || state->abi != ABI_VERSION ||
+	    !(state = state_map(fd, PROT_READ)) || state->abi != ABI_VERSION ||
 	    state->threads > POLICY_THREADS_MAX) {
 		*out = info;
 		return 0;

@@ -527,7 +527,7 @@ int nft_install(struct nft *nft, const struct policy *policy, struct nft_install
 	if (there.foreign)
 		return err_set(
 			err, N2X_FOREIGN,
-			"nftables: table ip %s has chains that are not ours: rename or delete it",
+			"nftables: table ip %s has other chains than ours: rename or delete it",
 			table);
 	ret = find_form(nft, policy, &as, &what);
 	/* The flag cannot be given to a table that is there. */
@@ -624,22 +624,25 @@ static int read_rule(const struct nlmsghdr *nlh, void *data)
 
 struct chains {
 	const char *table;
-	struct nft_counters *out;
+	unsigned int ours, others;
 };
 
 /* The kernel dumps the chains of every table of the family. */
 static int read_chain(const struct nlmsghdr *nlh, void *data)
 {
 	_cleanup_(chain_freep) struct nftnl_chain *c = nftnl_chain_alloc();
-	const struct chains *chains = data;
+	struct chains *chains = data;
 	const char *name;
 
 	if (!c || nftnl_chain_nlmsg_parse(nlh, c) < 0)
 		return MNL_CB_ERROR;
 	name = nftnl_chain_get_str(c, NFTNL_CHAIN_NAME);
-	if (!strcmp(nftnl_chain_get_str(c, NFTNL_CHAIN_TABLE), chains->table) &&
-	    strcmp(name, CHAIN_QUEUE) != 0 && strcmp(name, CHAIN_LEAK) != 0)
-		chains->out->foreign = true;
+	if (strcmp(nftnl_chain_get_str(c, NFTNL_CHAIN_TABLE), chains->table) != 0)
+		return MNL_CB_OK;
+	if (!strcmp(name, CHAIN_QUEUE) || !strcmp(name, CHAIN_LEAK))
+		chains->ours++;
+	else
+		chains->others++;
 	return MNL_CB_OK;
 }
 
@@ -678,6 +681,7 @@ static int read_table(struct nft *nft, const char *table, struct nft_counters *o
 {
 	_cleanup_(table_freep) struct nftnl_table *t = nftnl_table_alloc();
 	_cleanup_(rule_freep) struct nftnl_rule *r = nftnl_rule_alloc();
+	struct chains chains = { .table = table };
 	char buf[MNL_SOCKET_BUFFER_SIZE];
 	struct nlmsghdr *nlh;
 	int ret;
@@ -691,9 +695,10 @@ static int read_table(struct nft *nft, const char *table, struct nft_counters *o
 	if (ret < 0)
 		return ret == -ENOENT ? 0 : ret;
 	nlh = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETCHAIN, NFPROTO_IPV4, NLM_F_DUMP, nft->seq++);
-	ret = query(nft, nlh, read_chain, &(struct chains){ table, out });
+	ret = query(nft, nlh, read_chain, &chains);
 	if (ret < 0)
 		return ret;
+	out->foreign = chains.ours != 2 || chains.others;
 	nlh = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETRULE, NFPROTO_IPV4, NLM_F_DUMP, nft->seq++);
 	nftnl_rule_set_str(r, NFTNL_RULE_TABLE, table);
 	nftnl_rule_nlmsg_build_payload(nlh, r);

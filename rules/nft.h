@@ -48,7 +48,7 @@ struct nft_installed {
 struct nft_counters {
 	bool present; /* the table is there */
 	uint32_t owner; /* netlink port of the process that owns it; 0: nobody */
-	bool foreign; /* it has a chain that is not ours */
+	bool foreign; /* its chains are not ours */
 	bool has_queue; /* the queue rule is there */
 	bool compat; /* it is built from the xt target */
 	uint64_t queued; /* packets that rule sent to the queue */

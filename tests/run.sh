@@ -13,7 +13,7 @@ mkdir -p "$BUILD/log"
 for tier in "${tiers[@]}"; do
 	found=0
 	for t in "$BUILD/tests/$tier"/test_* "tests/$tier"/test_*.sh; do
-		[ -x "$t" ] && [ ! -d "$t" ] || continue
+		[[ -f $t && -x $t ]] || continue
 		found=1
 		name=$tier/$(basename "$t" .sh)
 		log=$BUILD/log/${name//\//-}.log

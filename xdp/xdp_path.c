@@ -328,7 +328,7 @@ int xdp_attach(const struct policy *policy, bool local_only, uint32_t generation
 	ret = xdp_plan(policy, local_only, plan, err);
 	if (ret == 0)
 		ret = load_any(policy, plan, generation, &skel, err);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	/* What an attach that was killed before its first link left. */
 	xdp_detach(policy->interface, &ignored);

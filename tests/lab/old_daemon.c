@@ -46,7 +46,7 @@ static int handle(struct nfq_q_handle *queue, struct nfgenmsg *msg, struct nfq_d
 		return -1;
 	if (len >= (int)(sizeof(ip) + sizeof(udp))) {
 		memcpy(&ip, payload, sizeof(ip));
-		ihl = ip.ihl * 4u;
+		ihl = ip.ihl * 4UL;
 		ip.frag_off &= (__be16)~htons(0x4000);
 		ip.check = 0;
 		memcpy(payload, &ip, sizeof(ip));

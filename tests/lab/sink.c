@@ -107,7 +107,7 @@ static void check_content(struct sink *s, const struct wire_frame *frame, const 
 		s->total.csum_not_ready++;
 	else if (wire_fold(wire_sum(pattern, len, wire_udp_sum(frame))))
 		s->total.bad_udp_csum++;
-	if (memcmp(pattern, s->pattern, len))
+	if (memcmp(pattern, s->pattern, len) != 0)
 		s->total.bad_payload++;
 }
 
@@ -156,7 +156,8 @@ static void read_blocks(struct sink *s)
 		}
 		s->handled += head->num_pkts;
 		__atomic_store_n(&head->block_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
-		s->block = (s->block + 1) % s->n_block;
+		if (++s->block == s->n_block)
+			s->block = 0;
 	}
 }
 

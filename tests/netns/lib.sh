@@ -11,7 +11,8 @@ BPF_OBJ=${LAB_BIN%/tests/lab}/xdp/nfq2xdp.bpf.o
 CONF=/run/lab/br0.yaml
 CPUS=$(getconf _NPROCESSORS_CONF)
 # What is in the judge's own line when nothing went wrong on the way.
-WHOLE='"\(.received) \(.lost) \(.duplicate) \(.bad_ip_csum) \(.bad_udp_csum) \(.zero_udp_csum) \(.bad_payload) \(.sink_drops)"'
+WHOLE='[.received, .lost, .duplicate, .bad_ip_csum, .bad_udp_csum, .zero_udp_csum, .bad_payload, .sink_drops]
+	| map(tostring) | join(" ")'
 
 bpftool prog show >/dev/null 2>&1 || lab_skip "the kernel refuses the bpf() system call"
 
@@ -21,7 +22,7 @@ status() { n2x migrate status -c "$CONF" --json; }
 
 # conf KEY=VALUE…: writes $CONF; the values are YAML.
 conf() {
-	local interface=br0 dport=[31765] match='' min=0 attach='[ens5]' mode=auto queue=1 threads=1 "$@"
+	local interface=br0 dport='[31765]' match='' min=0 attach='[ens5]' mode=auto queue=1 threads=1 "$@"
 	cat >"$CONF" <<-END
 		interface: $interface
 		match:    { protocol: udp, dport: $dport$match }

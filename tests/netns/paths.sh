@@ -49,30 +49,30 @@ status >/dev/null
 check "status: inactive" $? 3
 
 echo "# start: SHADOW"
-ok start n2x migrate start -c $CONF
+ok start n2x migrate start -c "$CONF"
 check "says the mode" "$(grep -c ": $MODE, $FRAGS, " <<<"$OUT")" 1
 check "says why generic" "$(grep -c 'native XDP is not possible' /run/lab/stderr)" "$GENERIC"
 check "generation" "$(status | jq .generation)" 1
 check "attached" "$(status | jq -r '.xdp.attached | map("\(.ours) \(.mode) \(.frags) \(.by)") | join(",")')" \
 	"true $MODE $([ "$FRAGS" = xdp ] && echo false || echo true) link"
-ok "start again" n2x migrate start -c $CONF
+ok "start again" n2x migrate start -c "$CONF"
 check "start again: already" "$(grep -c already <<<"$OUT")" 1
 check "generation stays" "$(status | jq .generation)" 1
 step shadow "SHADOW 0"
 check "shadow: cleared, handled" "$(diff_of .cleared .handled)" "0 $N"
-n2x migrate status -c $CONF >/dev/null
+n2x migrate status -c "$CONF" >/dev/null
 check "status: active" $? 0
 
 echo "# split"
 for every in 10 2; do
-	ok "every $every" n2x migrate split -c $CONF --every $every
+	ok "every $every" n2x migrate split -c "$CONF" --every $every
 	step "every $every" "SPLIT 1/$every"
 	near "every $every" $every
 done
-ok "every 1" n2x migrate split -c $CONF --every 1
+ok "every 1" n2x migrate split -c "$CONF" --every 1
 step "every 1" "FULL all"
 check "every 1: cleared" "$(diff_of .cleared)" $N
-ok "25 percent" n2x migrate split -c $CONF --percent 25 --by flow
+ok "25 percent" n2x migrate split -c "$CONF" --percent 25 --by flow
 burst $N -f 500
 at25=$(diff_of .cleared)
 check "25 percent: df_left, late, cleared + handled" \
@@ -81,7 +81,7 @@ check_le "25 percent of 500 flows of 2 packets, five sigma" "$(((at25 - 250) * (
 check "25 percent: whole flows" $((at25 % 2)) 0
 flows
 few=$FLOWS
-ok "50 percent" n2x migrate split -c $CONF --percent 50 --by flow
+ok "50 percent" n2x migrate split -c "$CONF" --percent 50 --by flow
 burst $N -f 500
 check "50 percent: df_left, late, cleared + handled" \
 	"$(sink_of '"\(.df_left) \(.late)"') $(diff_of '.cleared + .handled')" "0 0 $N"
@@ -91,57 +91,57 @@ check "flows taken at 25 are taken at 50 ($few, $FLOWS)" $(((2#$few & 2#$FLOWS) 
 check "some flow is taken" $((2#$FLOWS > 0)) 1
 
 echo "# full, rollback"
-ok full n2x migrate full -c $CONF
+ok full n2x migrate full -c "$CONF"
 step full "FULL all"
 check "full: cleared, handled" "$(diff_of .cleared .handled)" "$N 0"
-ok rollback n2x migrate rollback -c $CONF --json
-check "rollback: fields" "$(jq -r '"\(.schema) \(.share) \(.before) \(.leaked) \(.nfqueue_handled) \(.write_ns > 0) \(.verify_ns > 0)"' <<<"$OUT")" \
-	"1 0 all 0 0 true true"
+ok rollback n2x migrate rollback -c "$CONF" --json
+check "rollback: fields" "$(jq -c '[.schema, .share, .before, .leaked, .nfqueue_handled, .write_ns > 0, .verify_ns > 0]' \
+	<<<"$OUT")" '[1,"0","all",0,0,true,true]'
 step "rolled back" "ROLLED_BACK 0"
 check "rolled back: cleared, handled" "$(diff_of .cleared .handled)" "0 $N"
 
 echo "# panic, with nothing but the pins"
-ok full n2x migrate full -c $CONF
+ok full n2x migrate full -c "$CONF"
 mount -t tmpfs lab /run/nfq2xdp
 ok panic n2x panic
 check "panic leaves no file" "$(ls -A /run/nfq2xdp)" ""
 umount /run/nfq2xdp
 step panic "ROLLED_BACK 0"
 check "panic: cleared, handled" "$(diff_of .cleared .handled)" "0 $N"
-ok full n2x migrate full -c $CONF
+ok full n2x migrate full -c "$CONF"
 ok "the line that status prints" in_gw bash -c "$(status | jq -r .panic)"
 step "the line" "ROLLED_BACK 0"
 check "the line: cleared, handled" "$(diff_of .cleared .handled)" "0 $N"
 
 echo "# done, and back from there"
-ok full n2x migrate full -c $CONF
-ok done n2x migrate done -c $CONF
+ok full n2x migrate full -c "$CONF"
+ok done n2x migrate done -c "$CONF"
 wait_daemon nfqueue
 check "the daemon's exit" $? 0
 check "tables" "$(in_gw nft list tables)" ""
 check "queues" "$(in_gw cat /proc/self/net/netfilter/nfnetlink_queue)" ""
 step done "DONE all"
 check "done: cleared" "$(diff_of .cleared)" $N
-ok "done again" n2x migrate done -c $CONF
-refuse "rollback without a path behind" 1 "run nfqueue" n2x migrate rollback -c $CONF
+ok "done again" n2x migrate done -c "$CONF"
+refuse "rollback without a path behind" 1 "run nfqueue" n2x migrate rollback -c "$CONF"
 check "and nothing moved" "$(state)" "DONE all"
 start_nfqueue
-ok "rollback with one" n2x migrate rollback -c $CONF
+ok "rollback with one" n2x migrate rollback -c "$CONF"
 step "back from done" "ROLLED_BACK 0"
 check "back from done: cleared, handled" "$(diff_of .cleared .handled)" "0 $N"
 
 echo "# detach"
 if [ "$MODE" = native ]; then
-	refuse "native detach" 1 "--allow-link-reset" n2x migrate rollback -c $CONF --detach
+	refuse "native detach" 1 "--allow-link-reset" n2x migrate rollback -c "$CONF" --detach
 	check "still attached" "$(status | jq '.xdp.attached | map(.ours) | all')" true
 fi
-ok detach n2x migrate rollback -c $CONF "${DETACH[@]}"
+ok detach n2x migrate rollback -c "$CONF" "${DETACH[@]}"
 check "state" "$(state)" "IDLE 0"
 check "pins" "$(pins)" ""
-ok "detach again" n2x migrate rollback -c $CONF "${DETACH[@]}"
-ok "start again" n2x migrate start -c $CONF --json
+ok "detach again" n2x migrate rollback -c "$CONF" "${DETACH[@]}"
+ok "start again" n2x migrate start -c "$CONF" --json
 check "generation rises by one" "$(jq '.generation' <<<"$OUT")" 2
-ok detach n2x migrate rollback -c $CONF "${DETACH[@]}"
+ok detach n2x migrate rollback -c "$CONF" "${DETACH[@]}"
 stop_daemon nfqueue
 check "the daemon's exit" $? 0
 unchanged "the end" "$before"

@@ -26,7 +26,7 @@ for setup in "match=, encap: vxlan, vni: [1]" "attach=[vxlan1]"; do
 	echo "# SIGKILL in SHADOW ($setup)"
 	conf "$setup"
 	start_nfqueue
-	ok start n2x migrate start -c $CONF
+	ok start n2x migrate start -c "$CONF"
 	burst $N -f 10
 	check "before: df_left, handled" "$(sink_of .df_left) $(diff_of .handled)" "0 $N"
 	kill -KILL "${LAB_PID[nfqueue]}"
@@ -35,7 +35,7 @@ for setup in "match=, encap: vxlan, vni: [1]" "attach=[vxlan1]"; do
 	OUT=$(status)
 	check "status: degraded" $? 4
 	check "status: why" "$(jq -r '.problems | join(",")' <<<"$OUT" | grep -c '^the NFQUEUE path does not run')" 1
-	refuse "no step up" 1 "NFQUEUE path does not run" n2x migrate full -c $CONF
+	refuse "no step up" 1 "NFQUEUE path does not run" n2x migrate full -c "$CONF"
 	send $N -f 10
 	check "the gap: df_left" "$(sink_of .df_left)" $N
 	start_nfqueue
@@ -73,14 +73,14 @@ for setup in "match=, encap: vxlan, vni: [1]" "attach=[vxlan1]"; do
 	check "XDP saw them all" "$(($(jq .xdp.matched <<<"$STATUS") - $(jq .xdp.matched <<<"$MARK")))" "$sent"
 
 	echo "# full, SIGKILL behind it ($setup)"
-	ok full n2x migrate full -c $CONF
+	ok full n2x migrate full -c "$CONF"
 	kill -KILL "${LAB_PID[nfqueue]}"
 	lab_reap nfqueue 2>/dev/null
 	burst $N -f 10
 	check "XDP goes on: df_left, cleared" "$(sink_of .df_left) $(diff_of .cleared)" "0 $N"
-	refuse "rollback" 1 "run nfqueue" n2x migrate rollback -c $CONF
+	refuse "rollback" 1 "run nfqueue" n2x migrate rollback -c "$CONF"
 	start_nfqueue
-	ok detach n2x migrate rollback -c $CONF --detach --allow-link-reset
+	ok detach n2x migrate rollback -c "$CONF" --detach --allow-link-reset
 	stop_daemon nfqueue
 	check "the daemon's exit" $? 0
 	unchanged "the end" "$before"

@@ -20,11 +20,11 @@ END
 lab_baseline
 
 start_path() {
-	start_nfqueue && ok start n2x migrate start -c $CONF
+	start_nfqueue && ok start n2x migrate start -c "$CONF"
 }
 
 stop_path() {
-	ok detach n2x migrate rollback -c $CONF --detach --allow-link-reset
+	ok detach n2x migrate rollback -c "$CONF" --detach --allow-link-reset
 	stop_daemon nfqueue
 	check "the daemon's exit" $? 0
 	check "pins" "$(pins)" ""
@@ -50,7 +50,7 @@ for setup in "match=, encap: vxlan, vni: [1]" "attach=[vxlan1]"; do
 	start_xdp
 	burst $N -f 10
 	check "alone: df_left, matched, cleared" "$(sink_of .df_left) $(diff_of .matched .cleared)" "0 $N $N"
-	refuse "the lock" 5 "pid ${LAB_PID[xdp]}" n2x migrate split -c $CONF --every 2
+	refuse "the lock" 5 "pid ${LAB_PID[xdp]}" n2x migrate split -c "$CONF" --every 2
 	stop_daemon xdp
 	check "SIGTERM: exit" $? 0
 	burst $N -f 10
@@ -62,12 +62,13 @@ for setup in "match=, encap: vxlan, vni: [1]" "attach=[vxlan1]"; do
 	lab_reap xdp 2>/dev/null
 	burst $N -f 10
 	check "SIGKILL: df_left, cleared" "$(sink_of .df_left) $(diff_of .cleared)" "0 $N"
-	check "SIGKILL: share, generation" "$(jq -r '"\(.share) \(.generation)"' <<<"$STATUS")" "all $(jq .generation <<<"$MARK")"
+	check "SIGKILL: share, generation" \
+		"$(jq -r '"\(.share) \(.generation)"' <<<"$STATUS")" "all $(jq .generation <<<"$MARK")"
 	start_xdp
 	check "adopted: the same program" "$(status | jq '.xdp.attached[0].prog_id')" "$prog"
 	stop_daemon xdp
 	check "adopted: exit" $? 0
-	ok detach n2x migrate rollback -c $CONF --detach --allow-link-reset
+	ok detach n2x migrate rollback -c "$CONF" --detach --allow-link-reset
 
 	echo "# min-length 1400, ip-id keep ($setup)"
 	conf "$setup" min=1400
@@ -76,18 +77,19 @@ for setup in "match=, encap: vxlan, vni: [1]" "attach=[vxlan1]"; do
 	check "shadow: df_left, handled, below-min" "$(sink_of .df_left) $(diff_of .handled .below .matched .leaks)" \
 		"$((N / 3)) $((N * 2 / 3)) $((N / 3)) $((N * 2 / 3)) 0"
 	check "shadow: below-min is not queued" "$(diff_of .queued)" $((N * 2 / 3))
-	ok full n2x migrate full -c $CONF
+	ok full n2x migrate full -c "$CONF"
 	burst $N -f 10 -l 1399:1401
 	check "full: df_left, cleared, below-min" "$(sink_of .df_left) $(diff_of .cleared .plain .below .handled .leaks)" \
 		"$((N / 3)) $((N * 2 / 3)) $((N * 2 / 3)) $((N / 3)) 0 0"
 	burst $N -f 10
-	check "the usual lengths, 6 of 12 are below" "$(sink_of .df_left) $(diff_of .cleared .below)" "$((N / 2)) $((N / 2)) $((N / 2))"
+	check "the usual lengths, 6 of 12 are below" "$(sink_of .df_left) $(diff_of .cleared .below)" \
+		"$((N / 2)) $((N / 2)) $((N / 2))"
 	stop_path
 
 	echo "# another port ($setup)"
 	conf "$setup"
 	start_path
-	ok full n2x migrate full -c $CONF
+	ok full n2x migrate full -c "$CONF"
 	mark
 	start_daemon sink in_col "$LAB_BIN/sink" -i eth0 -p 9 -n $N -t 5
 	start_daemon source in_src "$LAB_BIN/source" -i mirror0 -m "$LAB_MAC" -p 9 -n $N -r 20000
@@ -107,7 +109,8 @@ start_nfqueue
 for cpu in 0 1; do
 	mark
 	start_daemon sink in_col "$LAB_BIN/sink" -i eth0 -n $N -t 5
-	start_daemon source in_src taskset -c $((cpu % CPUS)) "$LAB_BIN/source" -i mirror0 -m "$LAB_MAC" -n $N -r 20000
+	start_daemon source in_src taskset -c $((cpu % CPUS)) \
+		"$LAB_BIN/source" -i mirror0 -m "$LAB_MAC" -n $N -r 20000
 	wait_daemon source
 	wait_daemon sink
 	SINK=$REPLY
@@ -122,12 +125,13 @@ stop_daemon nfqueue
 echo "# two interfaces, one set of maps"
 conf attach="[vxlan1, ens6]"
 start_path
-check "attached" "$(status | jq -r '.xdp.attached | map("\(.interface) \(.ours)") | sort | join(", ")')" "ens6 true, vxlan1 true"
+check "attached" "$(status | jq -r '.xdp.attached | map("\(.interface) \(.ours)") | sort | join(", ")')" \
+	"ens6 true, vxlan1 true"
 burst $N -f 10
 check "this way: df_left, matched, handled" "$(sink_of .df_left) $(diff_of .matched .handled)" "0 $N $N"
 other_way $((N / 2)) -f 10
 check "that way: df_left, matched, handled" "$(sink_of .df_left) $(diff_of .matched .handled)" "0 $((N / 2)) $((N / 2))"
-ok full n2x migrate full -c $CONF
+ok full n2x migrate full -c "$CONF"
 burst $N -f 10
 check "this way, full: df_left, cleared" "$(sink_of .df_left) $(diff_of .cleared .handled)" "0 $N 0"
 other_way $((N / 2)) -f 10
@@ -138,7 +142,8 @@ stop_path
 echo "# a dot in the name"
 conf attach="[en.s7]"
 start_path
-check "attached" "$(status | jq -r '.xdp.attached | map("\(.interface) \(.ours) \(.mode) \(.frags)") | join(", ")')" "en.s7 true native false"
+check "attached" "$(status | jq -r '.xdp.attached | map("\(.interface) \(.ours) \(.mode) \(.frags)") | join(", ")')" \
+	"en.s7 true native false"
 stop_path
 
 unchanged "the end" "$before"

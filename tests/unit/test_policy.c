@@ -320,8 +320,7 @@ static void file_make(char path[128], const char *text, size_t size)
 }
 
 /* Loads text; on failure *out must be untouched and the error one printable line. */
-static int load(const char *text, size_t size, struct policy *out, struct err *err,
-		char path[128])
+static int load(const char *text, size_t size, struct policy *out, struct err *err, char path[128])
 {
 	struct policy before;
 	int r;
@@ -483,7 +482,7 @@ static void test_other(void **state)
 	assert_steps(&p, steps, ARRAY_SIZE(steps));
 	assert_int_equal(p.rollout.hold_ns, SEC / 2);
 	assert_int_equal(p.rollout.lease_ns, SEC);
-	assert_int_equal(p.rollout.confirm_within_ns, 8760 * 3600 * SEC);
+	assert_int_equal(p.rollout.confirm_within_ns, 8760 * 3600UL * SEC);
 }
 
 /* Every list as long as it may be. */
@@ -567,7 +566,7 @@ static void test_size(void **state)
 	assert_int_equal(load(text, sizeof(text), &p, &err, path), -EFBIG);
 
 	file_make(path, text, sizeof(text));
-	assert_int_equal(truncate(path, 100 << 20), 0);
+	assert_int_equal(truncate(path, 100L << 20), 0);
 	assert_refused(path, -EFBIG, ": larger than 65536 bytes: name a policy file");
 	assert_int_equal(unlink(path), 0);
 }
