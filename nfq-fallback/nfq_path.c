@@ -100,13 +100,13 @@ static int state_take(struct nfq_path *path, struct err *err)
 		return err_set(err, N2X_FOREIGN, "%s: the NFQUEUE path runs already (pid %d)",
 			       policy->interface, lock.l_pid);
 	}
-	if (ftruncate(path->lock_fd, 0) < 0 ||
-	    ftruncate(path->lock_fd, sizeof(struct nfq_state)) < 0)
+	/* Never to 0 on the way: who looks has it mapped. */
+	if (ftruncate(path->lock_fd, sizeof(struct nfq_state)) < 0)
 		return err_set(err, N2X_SYSTEM, "%s: %s", name, strerror(errno));
 	path->state = state_map(path->lock_fd, PROT_READ | PROT_WRITE);
 	if (!path->state)
 		return err_set(err, N2X_SYSTEM, "%s: %s", name, strerror(errno));
-	path->state->abi = ABI_VERSION;
+	*path->state = (struct nfq_state){ .abi = ABI_VERSION };
 	path->state->queue = policy->nfqueue.queue;
 	path->state->threads = policy->nfqueue.threads;
 	return 0;

@@ -195,7 +195,7 @@ static int load_any(const struct policy *policy, struct xdp_plan *plan, uint32_t
 	}
 	if (ret < 0 && frags)
 		ret = load(policy, plan, generation, out);
-	if (ret < 0)
+	if (!*out)
 		return err_set(err, N2X_SYSTEM,
 			       "the kernel refused the XDP program: %s: %s (-v shows its log)",
 			       strerror(-ret), libbpf_said);

