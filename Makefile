@@ -105,7 +105,7 @@ clean: ## remove build/
 	rm -rf $(BUILD)
 
 $(BUILD)/nfq2xdp: $(BUILD)/main.o $(LIB_OBJ)
-	$(call say,LINK,$@)$(CC) $(CFLAGS_ALL) -o $@ $^ $(LDLIBS_ALL)
+	$(call say,LINK,$@)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
 
 $(BUILD)/%.o: %.c Makefile | $(SKEL)
 	@mkdir -p $(@D)
@@ -119,10 +119,10 @@ $(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $(subst .,_,$(notdir $*)) >$@
 
 $(TEST_BIN): $(BUILD)/%: $(BUILD)/%.o $(LIB_OBJ) $(call obj,$(VEC_SRC))
-	$(call say,LINK,$@)$(CC) $(CFLAGS_ALL) -o $@ $^ $(LDLIBS_ALL) -lcmocka
+	$(call say,LINK,$@)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL) -lcmocka
 
 $(LAB_BIN): $(BUILD)/%: $(BUILD)/%.o
-	$(call say,LINK,$@)$(CC) $(CFLAGS_ALL) -o $@ $^ $(LDLIBS_ALL)
+	$(call say,LINK,$@)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
 
 $(FUZZ_BIN): $(BUILD)/%: %.c $(wildcard tests/fuzz/*.[ch]) $(wildcard core/*.h) Makefile
 	@mkdir -p $(@D)

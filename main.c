@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -49,7 +51,20 @@ static int usage(FILE *out)
 	return out == stdout ? N2X_OK : N2X_USAGE;
 }
 
-int main(int argc, char **argv)
+/* Descriptors 0 to 2 are open, so that no map, lock or queue becomes what messages are written to. */
+static int open_stdio(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= 2);
+	if (fd > 2)
+		close(fd);
+	return fd;
+}
+
+static int dispatch(int argc, char **argv)
 {
 	if (argc < 2)
 		return usage(stderr);
@@ -68,4 +83,19 @@ int main(int argc, char **argv)
 	log_info("%s%s%s is not a verb: see nfq2xdp --help", argv[1], argc > 2 ? " " : "",
 		 argc > 2 ? argv[2] : "");
 	return N2X_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	int ret;
+
+	if (open_stdio() < 0)
+		return N2X_SYSTEM;
+	signal(SIGPIPE, SIG_IGN); /* a reader that went away must not end a path */
+	ret = dispatch(argc, argv);
+	if (fflush(stdout) != 0 && ret == N2X_OK) {
+		log_info("standard output: cannot write");
+		return N2X_SYSTEM;
+	}
+	return ret;
 }

@@ -58,36 +58,48 @@ void instance_pin_dir(const char *name, char out[PATH_MAX])
 		 instance_netns(), name ? "/" : "", escaped);
 }
 
-int instance_run_path(const char *name, const char *suffix, char out[PATH_MAX], struct err *err)
+static void run_path(const char *name, const char *suffix, char out[PATH_MAX])
 {
-	if (mkdir(INSTANCE_RUN_DIR, 0755) < 0 && errno != EEXIST)
-		return err_set(err, N2X_SYSTEM, "%s: %s: create it for this user", INSTANCE_RUN_DIR,
-			       strerror(errno));
 	snprintf(out, PATH_MAX, "%s/%" PRIu64 "-%s.%s", INSTANCE_RUN_DIR, instance_netns(), name,
 		 suffix);
-	return 0;
 }
 
-int instance_lock(const char *name, struct err *err)
+int instance_lock(const char *name, const char *suffix, struct err *err)
 {
 	struct flock lock = { .l_type = F_WRLCK };
 	_cleanup_close_ int fd = -1;
 	char path[PATH_MAX];
-	int ret = instance_run_path(name, "lock", path, err);
 
-	if (ret < 0)
-		return ret;
+	if (mkdir(INSTANCE_RUN_DIR, 0755) < 0 && errno != EEXIST)
+		return err_set(err, N2X_SYSTEM, "%s: %s: create it for this user", INSTANCE_RUN_DIR,
+			       strerror(errno));
+	run_path(name, suffix, path);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (fd < 0)
 		return err_set(err, N2X_SYSTEM, "%s: %s", path, strerror(errno));
 	if (fcntl(fd, F_SETLK, &lock) == 0)
 		return TAKE_FD(fd);
-	lock.l_pid = 0;
-	fcntl(fd, F_GETLK, &lock);
-	return err_set(
-		err, N2X_FOREIGN,
-		"%s: another nfq2xdp command is changing it (pid %d): wait for it, or end it", name,
-		lock.l_pid);
+	return err_set(err, N2X_FOREIGN, "%s: %s (pid %d): wait for it, or end it", name,
+		       strcmp(suffix, "lock") ? "the NFQUEUE path runs already"
+					      : "another nfq2xdp command is changing it",
+		       instance_holder(fd));
+}
+
+int instance_peek(const char *name, const char *suffix)
+{
+	char path[PATH_MAX];
+
+	run_path(name, suffix, path);
+	return open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+pid_t instance_holder(int fd)
+{
+	struct flock lock = { .l_type = F_WRLCK };
+
+	if (fcntl(fd, F_GETLK, &lock) < 0 || lock.l_type == F_UNLCK)
+		return 0;
+	return lock.l_pid > 0 ? lock.l_pid : -1;
 }
 
 int instance_next_generation(int lock, struct err *err)

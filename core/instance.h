@@ -12,6 +12,7 @@
 #include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "core/err.h"
 
@@ -28,15 +29,18 @@ void instance_unescape(const char *name, char *out, size_t size);
 /* The directory of pins; of all instances of this namespace when name is NULL. */
 void instance_pin_dir(const char *name, char out[PATH_MAX]);
 
-/* The file in /run with this suffix ("nfqueue", "lock"); makes the directory. Returns 0 or
- * -N2X_SYSTEM. */
-int instance_run_path(const char *name, const char *suffix, char out[PATH_MAX], struct err *err);
-
 /*
- * Takes the instance's lock; one command at a time changes an instance. Returns a descriptor to
- * close, or -N2X_FOREIGN naming the process that has it, or -N2X_SYSTEM.
+ * Opens a file of the instance in /run, making it and the directory, and locks it for this process.
+ * suffix: "lock" (held by a command that changes the instance, one at a time) or "nfqueue". Returns a
+ * descriptor to close, -N2X_FOREIGN naming the process that has it, or -N2X_SYSTEM.
  */
-int instance_lock(const char *name, struct err *err);
+int instance_lock(const char *name, const char *suffix, struct err *err);
+
+/* Opens such a file for reading, if it is there. Returns a descriptor, or -1. */
+int instance_peek(const char *name, const char *suffix);
+
+/* The process that has the file locked: 0 when none has, -1 when it is in another pid namespace. */
+pid_t instance_holder(int fd);
 
 /*
  * The number of the next rollout, kept in the lock file. `lock` is what instance_lock() returned.

@@ -104,6 +104,7 @@ int loop_wait(const struct loop *loop)
 	loop->ready(loop->ctx);
 	notify("READY=1");
 	event_base_dispatch(run.base);
+	loop_hold_signals(); /* a second one must not end the way down */
 	notify("STOPPING=1");
 	return (int)run.end;
 }

@@ -13,6 +13,7 @@
 #define VERIFY_PERIOD_MS 2 /* between two readings of XDP's counter */
 #define VERIFY_STILL     5 /* readings in a row without a change: it stands still */
 #define VERIFY_LIMIT_MS  1000
+#define LOCK_LIMIT_MS    1000 /* a move of the share takes milliseconds */
 #define STOP_LIMIT_MS    15000 /* the NFQUEUE path drains for at most 5 s */
 
 const char *const machine_state_name[MACHINE_STATE_MAX] = {
@@ -101,16 +102,6 @@ int machine_status(const char *instance, struct machine_status *out, struct err 
 	return 0;
 }
 
-/* What is attached is not what the file says. */
-static int changed(const struct policy *policy, struct err *err)
-{
-	return err_set(
-		err, N2X_NO,
-		"%s: the attached program has another policy or other interfaces than this file: "
-		"nfq2xdp migrate rollback --detach -c FILE, then start",
-		policy->interface);
-}
-
 int machine_started(const struct policy *policy, bool *already, struct err *err)
 {
 	struct xdp_state there;
@@ -119,13 +110,13 @@ int machine_started(const struct policy *policy, bool *already, struct err *err)
 	if (ret == -N2X_SYSTEM)
 		return ret;
 	*already = ret == 0 && there.n_points;
-	return *already && !xdp_matches(&there, policy) ? changed(policy, err) : 0;
+	return *already ? xdp_check(&there, policy, err) : 0;
 }
 
 int machine_start(const struct policy *policy, bool local_only, bool *already, struct err *err)
 {
 	_cleanup_close_ int lock = -1;
-	int ret = lock = instance_lock(policy->interface, err);
+	int ret = lock = instance_lock(policy->interface, "lock", err);
 
 	if (ret >= 0)
 		ret = machine_started(policy, already, err);
@@ -142,8 +133,8 @@ static int check_may_rise(const struct policy *policy, const struct machine_stat
 	if (status->state == MACHINE_IDLE)
 		return err_set(err, N2X_INACTIVE, "%s: not started: nfq2xdp migrate start -c FILE",
 			       policy->interface);
-	if (!xdp_matches(&status->xdp, policy))
-		return changed(policy, err);
+	if (xdp_check(&status->xdp, policy, err) < 0)
+		return -N2X_NO;
 	if (status->n_problems)
 		return err_set(err, N2X_NO, "%s: refused: %s", policy->interface,
 			       status->problem[0]);
@@ -169,7 +160,7 @@ int machine_split(const struct policy *policy, const struct share *share, struct
 {
 	struct machine_status status;
 	_cleanup_close_ int lock = -1;
-	int ret = lock = instance_lock(policy->interface, err);
+	int ret = lock = instance_lock(policy->interface, "lock", err);
 
 	if (ret >= 0)
 		ret = machine_status(policy->interface, &status, err);
@@ -202,37 +193,86 @@ static int watch_stop(const char *instance, struct err *err)
 	return 0;
 }
 
+int machine_settle(const char *instance, struct err *err)
+{
+	const struct share none = { .kind = DF_SHARE_NONE };
+	_cleanup_close_ int fd = instance_peek(instance, "lock");
+	struct xdp_state now;
+	int ret;
+
+	/* Not for ever: a command that hangs must not hold this one. */
+	for (int ms = 0; fd >= 0 && instance_holder(fd) && ms < LOCK_LIMIT_MS; ms++)
+		poll(NULL, 0, 1);
+	ret = xdp_read(instance, &now, err);
+	if (ret == 0 && now.ctl.share_kind != DF_SHARE_NONE)
+		ret = xdp_share_set(instance, &none, err);
+	return ret;
+}
+
+/* What a rollback did is true only if somebody carries the packets now. */
+static int check_carried(const char *instance, const struct machine_status *before,
+			 struct machine_move *move, struct err *err)
+{
+	struct machine_status after;
+
+	for (int ms = 0; ms < VERIFY_LIMIT_MS; ms += VERIFY_PERIOD_MS) {
+		int ret = machine_status(instance, &after, err);
+
+		if (ret < 0)
+			return ret;
+		if (!after.nfq.running || after.nfq.pid != before->nfq.pid)
+			return err_set(
+				err, N2X_DEGRADED,
+				"%s: share 0, but the NFQUEUE path went away meanwhile: packets "
+				"pass with DF set; start it: nfq2xdp run nfqueue -c FILE",
+				instance);
+		move->matched = after.matched - before->matched;
+		move->nfq_handled = after.nfq.handled - before->nfq.handled;
+		move->leaked = after.nfq.nft.leaked - before->nfq.nft.leaked;
+		if (!move->matched || move->nfq_handled)
+			return 0;
+		poll(NULL, 0, VERIFY_PERIOD_MS);
+	}
+	return err_set(
+		err, N2X_DEGRADED,
+		"%s: share 0, but of %llu packets that XDP left the NFQUEUE path saw none: they pass "
+		"with DF set; bridged frames need net.bridge.bridge-nf-call-iptables=1",
+		instance, (unsigned long long)move->matched);
+}
+
 int machine_rollback(const char *instance, struct machine_move *out, struct err *err)
 {
 	const struct share none = { .kind = DF_SHARE_NONE };
-	struct machine_status before, after;
-	struct machine_move result;
+	struct machine_move result = { .after = none };
+	struct machine_status before;
 	uint64_t start;
 	int ret = machine_status(instance, &before, err);
 
 	if (ret < 0)
 		return ret;
-	if (before.state == MACHINE_IDLE) {
-		*out = (struct machine_move){ 0 };
+	result.before = (struct share){ before.xdp.ctl.share_kind, before.xdp.ctl.share_n };
+	if (before.xdp.ctl.share_kind == DF_SHARE_NONE) {
+		*out = result;
 		return 0;
 	}
-	if (!before.nfq.running && before.xdp.ctl.share_kind != DF_SHARE_NONE)
+	if (!before.nfq.running)
 		return err_set(
 			err, N2X_NO,
 			"%s: nothing to go back to: start the NFQUEUE path (nfq2xdp run nfqueue -c FILE), or take "
 			"XDP out at once: nfq2xdp panic %s",
 			instance, instance);
 	start = now_ns();
-	ret = move(instance, &before.xdp.ctl, &none, &result, err);
+	ret = xdp_share_set(instance, &none, err);
+	result.write_ns = now_ns() - start;
+	if (ret == 0)
+		ret = machine_settle(instance, err);
 	if (ret == 0)
 		ret = watch_stop(instance, err);
 	result.verify_ns = now_ns() - start;
 	if (ret == 0)
-		ret = machine_status(instance, &after, err);
+		ret = check_carried(instance, &before, &result, err);
 	if (ret < 0)
 		return ret;
-	result.nfq_handled = after.nfq.handled - before.nfq.handled;
-	result.leaked = after.nfq.nft.leaked - before.nfq.nft.leaked;
 	*out = result;
 	return 0;
 }
@@ -241,7 +281,7 @@ int machine_detach(const char *instance, bool allow_link_reset, struct err *err)
 {
 	struct xdp_state state;
 	_cleanup_close_ int lock = -1;
-	int ret = lock = instance_lock(instance, err);
+	int ret = lock = instance_lock(instance, "lock", err);
 
 	if (ret < 0)
 		return ret;
@@ -264,7 +304,7 @@ int machine_done(const char *instance, struct err *err)
 {
 	struct machine_status status;
 	_cleanup_close_ int lock = -1;
-	int ret = lock = instance_lock(instance, err);
+	int ret = lock = instance_lock(instance, "lock", err);
 
 	if (ret >= 0)
 		ret = machine_status(instance, &status, err);

@@ -47,7 +47,8 @@ struct machine_status {
 	struct nfq_path_info nfq;
 	uint64_t matched; /* packets that XDP saw and that were to be handled */
 	uint64_t cleared; /* of these, handled by XDP */
-	char problem[MACHINE_PROBLEMS_MAX][160]; /* what makes it degraded, in words */
+	char problem[MACHINE_PROBLEMS_MAX]
+		    [sizeof(struct err)]; /* what makes it degraded, in words */
 	unsigned int n_problems;
 };
 
@@ -56,8 +57,10 @@ struct machine_move {
 	struct share before;
 	struct share after;
 	uint64_t write_ns; /* the map write, with its read-back */
-	/* Rollback only, from the write on: */
+	/* Rollback only, from the write on; all 0 when the share was 0 before: */
 	uint64_t verify_ns; /* until XDP's counter was seen to stand still */
+	uint64_t
+		matched; /* packets that XDP saw and left meanwhile; 0: no traffic, nothing proved */
 	uint64_t nfq_handled; /* packets the NFQUEUE path handled meanwhile */
 	uint64_t leaked; /* packets behind both paths that still had DF meanwhile */
 };
@@ -75,7 +78,16 @@ int machine_start(const struct policy *policy, bool local_only, bool *already, s
 int machine_split(const struct policy *policy, const struct share *share, struct machine_move *out,
 		  struct err *err);
 
-/* Share 0, verified (M3). -N2X_NO, and nothing done, when the NFQUEUE path does not run. */
+/*
+ * After share 0 was written: a command that was let through before may still write its share. Waits,
+ * for a second at most, until no command is under way, and writes share 0 again if it is not 0.
+ */
+int machine_settle(const char *instance, struct err *err);
+
+/*
+ * Share 0, verified (M3). Nothing to do when it is 0. -N2X_NO, and nothing done, when the NFQUEUE path
+ * does not run; -N2X_DEGRADED when it is done and packets are seen that nobody carries.
+ */
 int machine_rollback(const char *instance, struct machine_move *out, struct err *err);
 
 /* After a rollback: detaches and unpins. A native detach resets the link of many drivers: only when

@@ -84,7 +84,7 @@ static json_t *status_json(const char *instance, const struct machine_status *s)
 	panic_line(instance, &xdp->ctl, panic, sizeof(panic));
 	return json_pack(
 		"{s:s, s:I, s:s, s:s, s:I, s:I, s:o, s:{s:o, s:I, s:I, s:o},"
-		" s:{s:b, s:i, s:i, s:i, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:o}, s:I, s:s}",
+		" s:{s:b, s:i, s:i, s:i, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:o}, s:o, s:s}",
 		"instance", instance, "netns", (json_int_t)instance_netns(), "state",
 		machine_state_name[s->state], "share", share_text(&xdp->ctl, share), "generation",
 		(json_int_t)xdp->ctl.generation, "deadline_jiffies", (json_int_t)xdp->ctl.deadline,
@@ -95,8 +95,9 @@ static json_t *status_json(const char *instance, const struct machine_status *s)
 		"queued", (json_int_t)s->nfq.nft.queued, "handled", (json_int_t)s->nfq.handled,
 		"unmodified", (json_int_t)s->nfq.unmodified, "depth", (json_int_t)s->nfq.depth,
 		"dropped", (json_int_t)s->nfq.dropped, "reasons", reasons_json(s->nfq.reason),
-		"leaks", (json_int_t)s->nfq.nft.leaked, "panic",
-		s->state == MACHINE_IDLE ? "" : panic);
+		"leaks",
+		s->nfq.nft.present ? json_integer((json_int_t)s->nfq.nft.leaked) : json_null(),
+		"panic", s->state == MACHINE_IDLE ? "" : panic);
 }
 
 static void print_reasons(const char *path, const uint64_t reason[DF_REASON_MAX])
@@ -153,6 +154,10 @@ int migrate_cmd_status(int argc, char **argv)
 		ret = machine_status(policy.interface, &status, &err);
 	if (ret < 0)
 		return finish(ret, &err);
+	if (status.state != MACHINE_IDLE && !status.n_problems &&
+	    xdp_check(&status.xdp, &policy, &err) < 0)
+		snprintf(status.problem[status.n_problems++], sizeof(status.problem[0]), "%s",
+			 err.text);
 	if (!args.json)
 		print_status(policy.interface, &status);
 	else if (print(status_json(policy.interface, &status)) != N2X_OK)
@@ -236,6 +241,20 @@ static int move_dry_run(const char *instance, const struct share *to, const stru
 	return output_changes(changes, args->json) < 0 ? -N2X_SYSTEM : 0;
 }
 
+static void print_verified(const char *instance, const struct machine_move *move)
+{
+	if (!move->verify_ns)
+		printf("%s: it was 0 already: nothing to do\n", instance);
+	else if (!move->matched)
+		printf("%s: XDP clears nothing more (%.0f ms); no traffic came, so NFQUEUE was not seen "
+		       "to carry it\n",
+		       instance, (double)move->verify_ns / 1e6);
+	else
+		printf("%s: verified in %.0f ms: XDP clears nothing more; NFQUEUE handled %" PRIu64
+		       ", leaked %" PRIu64 " meanwhile\n",
+		       instance, (double)move->verify_ns / 1e6, move->nfq_handled, move->leaked);
+}
+
 static int print_move(const char *instance, const struct machine_move *move, bool verified,
 		      bool json)
 {
@@ -248,15 +267,13 @@ static int print_move(const char *instance, const struct machine_move *move, boo
 		printf("%s: share %s (was %s), written in %.3f ms\n", instance, after, before,
 		       (double)move->write_ns / 1e6);
 		if (verified)
-			printf("%s: verified in %.0f ms: XDP clears nothing more; NFQUEUE handled %" PRIu64
-			       ", leaked %" PRIu64 " meanwhile\n",
-			       instance, (double)move->verify_ns / 1e6, move->nfq_handled,
-			       move->leaked);
+			print_verified(instance, move);
 		return fflush(stdout) == 0 ? N2X_OK : N2X_SYSTEM;
 	}
 	object = json_pack("{s:s, s:s, s:s, s:I}", "instance", instance, "share", after, "before",
 			   before, "write_ns", (json_int_t)move->write_ns);
 	if (verified) {
+		json_object_set_new(object, "matched", json_integer((json_int_t)move->matched));
 		json_object_set_new(object, "verify_ns", json_integer((json_int_t)move->verify_ns));
 		json_object_set_new(object, "nfqueue_handled",
 				    json_integer((json_int_t)move->nfq_handled));
@@ -401,6 +418,17 @@ static void panic_one(const char *instance, void *ctx)
 		printf("%s: share 0: XDP takes nothing any more\n", instance);
 }
 
+/* When all are at 0: none may be raised by a command that was under way. */
+static void panic_settle(const char *instance, void *ctx)
+{
+	struct panic *panic = ctx;
+
+	if (panic->args->instance && strcmp(panic->args->instance, instance) != 0)
+		return;
+	if (machine_settle(instance, &panic->err) < 0)
+		log_info("%s", panic->err.text);
+}
+
 /* Needs the pinned map and nothing else: no configuration, no lock, no state directory, no other
  * path. */
 int migrate_cmd_panic(int argc, char **argv)
@@ -413,6 +441,9 @@ int migrate_cmd_panic(int argc, char **argv)
 		return finish(ret, &panic.err);
 	panic.results = json_array();
 	ret = xdp_instances(panic_one, &panic, &panic.err);
+	fflush(stdout);
+	if (ret >= 0 && panic.tried && !args.dry_run)
+		ret = xdp_instances(panic_settle, &panic, &panic.err);
 	if (ret >= 0 && !panic.tried)
 		ret = err_set(&panic.err, N2X_INACTIVE,
 			      "panic: no XDP path %s%s in this network namespace: nothing to stop",

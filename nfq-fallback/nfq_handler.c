@@ -10,23 +10,30 @@ static enum df_reason handle(const struct df_policy *policy, struct df_pkt *pkt,
 	return reason == DF_GO_ON ? df_rewrite(policy, pkt) : (enum df_reason)reason;
 }
 
+/* One writer per counter; readers are in other processes. */
+static void count(struct df_stats *stats, enum df_reason reason, int by)
+{
+	__atomic_store_n(&stats->reason[reason], stats->reason[reason] + (uint64_t)(int64_t)by,
+			 __ATOMIC_RELAXED);
+}
+
 int nfq_handle(const struct df_policy *policy, struct df_stats *stats, const struct nfq_packet *pkt,
 	       const struct nfq_verdict_sink *sink)
 {
 	struct df_pkt df = { .data = pkt->payload, .data_end = pkt->payload + pkt->len };
 	enum df_reason reason = DF_ERROR;
-	int ret = -1;
+	int ret;
 
 	if (pkt->whole)
 		reason = handle(policy, &df, pkt->hw_protocol_be);
-	if (reason <= DF_CLEARED_ASSIGNED) {
-		ret = sink->accept(sink->ctx, pkt->id, pkt->payload, pkt->len);
-		if (ret < 0)
-			reason = DF_ERROR; /* H1: then on, as it came */
-	}
-	if (ret < 0)
-		ret = sink->accept(sink->ctx, pkt->id, NULL, 0);
-	/* One writer per counter; readers are in other processes. */
-	__atomic_store_n(&stats->reason[reason], stats->reason[reason] + 1, __ATOMIC_RELAXED);
-	return ret;
+	/* Before the verdict: from then on the kernel no longer counts it as waiting. */
+	count(stats, reason, 1);
+	if (reason > DF_CLEARED_ASSIGNED)
+		return sink->accept(sink->ctx, pkt->id, NULL, 0);
+	ret = sink->accept(sink->ctx, pkt->id, pkt->payload, pkt->len);
+	if (ret == 0)
+		return 0;
+	count(stats, reason, -1);
+	count(stats, DF_ERROR, 1);
+	return sink->accept(sink->ctx, pkt->id, NULL, 0); /* H1: on, as it came */
 }

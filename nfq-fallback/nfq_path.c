@@ -2,7 +2,6 @@
 #include "nfq-fallback/nfq_path.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
@@ -17,6 +16,7 @@
 #include "core/instance.h"
 #include "core/log.h"
 #include "core/loop.h"
+#include "core/netdev.h"
 #include "core/util.h"
 #include "nfq-fallback/nfq_queue.h"
 
@@ -85,27 +85,18 @@ static struct nfq_state *state_map(int fd, int prot)
 /* Takes the state file of this instance (N2) and empties it. */
 static int state_take(struct nfq_path *path, struct err *err)
 {
-	struct flock lock = { .l_type = F_WRLCK };
 	const struct policy *policy = path->policy;
-	char name[PATH_MAX];
-	int ret = instance_run_path(policy->interface, "nfqueue", name, err);
+	const char *name = policy->interface;
+	int ret = path->lock_fd = instance_lock(name, "nfqueue", err);
 
 	if (ret < 0)
 		return ret;
-	path->lock_fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-	if (path->lock_fd < 0)
-		return err_set(err, N2X_SYSTEM, "%s: %s", name, strerror(errno));
-	if (fcntl(path->lock_fd, F_SETLK, &lock) < 0) {
-		fcntl(path->lock_fd, F_GETLK, &lock);
-		return err_set(err, N2X_FOREIGN, "%s: the NFQUEUE path runs already (pid %d)",
-			       policy->interface, lock.l_pid);
-	}
 	/* Never to 0 on the way: who looks has it mapped. */
 	if (ftruncate(path->lock_fd, sizeof(struct nfq_state)) < 0)
-		return err_set(err, N2X_SYSTEM, "%s: %s", name, strerror(errno));
+		return err_set(err, N2X_SYSTEM, "%s: state file: %s", name, strerror(errno));
 	path->state = state_map(path->lock_fd, PROT_READ | PROT_WRITE);
 	if (!path->state)
-		return err_set(err, N2X_SYSTEM, "%s: %s", name, strerror(errno));
+		return err_set(err, N2X_SYSTEM, "%s: state file: %s", name, strerror(errno));
 	*path->state = (struct nfq_state){ .abi = ABI_VERSION };
 	path->state->queue = policy->nfqueue.queue;
 	path->state->threads = policy->nfqueue.threads;
@@ -240,6 +231,10 @@ static void ready(void *ctx)
 	struct nfq_path *path = ctx;
 
 	path->state->ready = 1;
+	if (netdev_is_bridge(path->policy->interface) && netdev_bridge_hidden())
+		log_info("%s: this path does not see frames that are bridged from port to port: "
+			 "net.bridge.bridge-nf-call-iptables is not 1",
+			 path->policy->interface);
 	log_info("%s: NFQUEUE path ready: queue %u, %u thread(s), %s, table owner flag %s",
 		 path->policy->interface, path->state->queue, path->state->threads,
 		 path->rules.compat ? "xt NFQUEUE through nft_compat" : "nft queue",
@@ -292,7 +287,7 @@ static void drain(struct nfq_path *path)
 		poll(NULL, 0, 1);
 	}
 	if (quiet_ms < DRAIN_QUIET_MS)
-		log_info("%s: %" PRIu64 " packets still wait after %d ms and are lost",
+		log_info("%s: %" PRIu64 " packets still wait after %d ms: they pass unmodified",
 			 path->policy->interface, depth(path->state, NULL), DRAIN_LIMIT_MS);
 }
 
@@ -305,7 +300,7 @@ static void path_down(struct nfq_path *path)
 		log_info("%s", err.text);
 	if (path->state) {
 		path->state->ready = 0;
-		if (path->worker[0].started && !path->failed)
+		if (path->worker[0].started)
 			drain(path);
 	}
 	if (path->stop_fd >= 0)
@@ -364,14 +359,6 @@ int nfq_path_run(const struct policy *policy, struct err *err)
 	return ret;
 }
 
-/* The process that holds the state file, 0 when none does. */
-static pid_t holder(int fd)
-{
-	struct flock lock = { .l_type = F_WRLCK };
-
-	return fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK ? lock.l_pid : 0;
-}
-
 static void state_unmapp(struct nfq_state **state)
 {
 	if (*state)
@@ -383,23 +370,20 @@ int nfq_path_read(const char *interface, struct nfq_path_info *out, struct err *
 	_cleanup_(state_unmapp) struct nfq_state *state = NULL;
 	struct nfq_path_info info = { 0 };
 	_cleanup_close_ int fd = -1;
-	char name[PATH_MAX];
 	struct stat st;
 	uint64_t given;
 	int ret = nft_read(interface, &info.nft, err); /* before the verdicts: N3 */
 
-	if (ret == 0)
-		ret = instance_run_path(interface, "nfqueue", name, err);
 	if (ret < 0)
 		return ret;
-	fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	fd = instance_peek(interface, "nfqueue");
 	if (fd < 0 || fstat(fd, &st) < 0 || st.st_size != sizeof(*state) ||
 	    !(state = state_map(fd, PROT_READ)) || state->abi != ABI_VERSION ||
 	    state->threads > POLICY_THREADS_MAX) {
 		*out = info;
 		return 0;
 	}
-	info.pid = holder(fd);
+	info.pid = instance_holder(fd);
 	info.queue = state->queue;
 	info.threads = state->threads;
 	info.owner = state->owner;
@@ -420,23 +404,22 @@ int nfq_path_read(const char *interface, struct nfq_path_info *out, struct err *
 int nfq_path_stop(const char *interface, int timeout_ms, struct err *err)
 {
 	_cleanup_close_ int pidfd = -1;
-	_cleanup_close_ int fd = -1;
+	_cleanup_close_ int fd = instance_peek(interface, "nfqueue");
 	struct pollfd wait = { .events = POLLIN };
-	char name[PATH_MAX];
-	pid_t pid;
-	int ret = instance_run_path(interface, "nfqueue", name, err);
+	pid_t pid = fd < 0 ? 0 : instance_holder(fd);
 
-	if (ret < 0)
-		return ret;
-	fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	pid = fd < 0 ? 0 : holder(fd);
 	if (!pid)
 		return 0;
+	if (pid < 0)
+		return err_set(err, N2X_SYSTEM,
+			       "%s: the NFQUEUE path runs in another pid namespace: stop it there",
+			       interface);
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	/* The lock is asked again: now the pid cannot have become somebody else's. */
-	if (pidfd < 0 || holder(fd) != pid)
-		return holder(fd) ? err_set(err, N2X_SYSTEM, "pid %d: %s", pid, strerror(errno))
-				  : 0;
+	if (pidfd < 0 || instance_holder(fd) != pid)
+		return instance_holder(fd)
+			       ? err_set(err, N2X_SYSTEM, "pid %d: %s", pid, strerror(errno))
+			       : 0;
 	if (syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0) < 0)
 		return err_set(err, N2X_SYSTEM, "cannot stop the NFQUEUE path (pid %d): %s", pid,
 			       strerror(errno));

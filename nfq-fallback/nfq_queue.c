@@ -30,6 +30,7 @@ struct nfq_queue {
 	struct mnl_socket *nl;
 	uint16_t num;
 	uint32_t portid;
+	uint32_t last_id; /* of the last packet seen */
 	const struct df_policy *policy;
 	struct df_stats *stats;
 	char buf[RECV_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
@@ -74,6 +75,7 @@ static int handle_message(struct nfq_queue *queue, const struct nlmsghdr *nlh)
 		return 0;
 	hdr = mnl_attr_get_payload(attr[NFQA_PACKET_HDR]);
 	pkt.id = ntohl(hdr->packet_id);
+	queue->last_id = pkt.id;
 	pkt.hw_protocol_be = hdr->hw_protocol;
 	if (attr[NFQA_PAYLOAD]) {
 		pkt.payload = mnl_attr_get_payload(attr[NFQA_PAYLOAD]);
@@ -110,29 +112,6 @@ static int configure(struct nfq_queue *queue, struct nlmsghdr *nlh)
 	}
 }
 
-static int configure_cmd(struct nfq_queue *queue, uint8_t cmd)
-{
-	char buf[MNL_SOCKET_BUFFER_SIZE];
-	struct nlmsghdr *nlh = nfq_nlmsg_put(buf, NFQNL_MSG_CONFIG, queue->num);
-
-	nfq_nlmsg_cfg_put_cmd(nlh, AF_INET, cmd);
-	return configure(queue, nlh);
-}
-
-static int configure_params(struct nfq_queue *queue, bool fail_open)
-{
-	char buf[MNL_SOCKET_BUFFER_SIZE];
-	struct nlmsghdr *nlh = nfq_nlmsg_put(buf, NFQNL_MSG_CONFIG, queue->num);
-
-	/* Never NFQA_CFG_F_GSO: a super-packet given back with its payload loses its checksum
-	 * state. */
-	nfq_nlmsg_cfg_put_params(nlh, NFQNL_COPY_PACKET, COPY_RANGE);
-	nfq_nlmsg_cfg_put_qmaxlen(nlh, QUEUE_LENGTH);
-	mnl_attr_put_u32(nlh, NFQA_CFG_FLAGS, htonl(fail_open ? NFQA_CFG_F_FAIL_OPEN : 0));
-	mnl_attr_put_u32(nlh, NFQA_CFG_MASK, htonl(NFQA_CFG_F_FAIL_OPEN | NFQA_CFG_F_GSO));
-	return configure(queue, nlh);
-}
-
 /*
  * A full receive buffer makes the kernel drop (or, fail-open, pass) packets, and by default also
  * fail the next receive with ENOBUFS, which says nothing that the queue's counters do not.
@@ -151,11 +130,24 @@ static int tune(struct nfq_queue *queue)
 	return 0;
 }
 
-static int bind_queue(struct nfq_queue *queue)
+/*
+ * One message: between a bind and its parameters a queue would drop what a rule sends it already, with
+ * bypass too, because somebody listens and wants no copy.
+ */
+static int bind_queue(struct nfq_queue *queue, bool fail_open)
 {
+	char buf[256] __attribute__((aligned(NLMSG_ALIGNTO))) = { 0 };
+	struct nlmsghdr *nlh = nfq_nlmsg_put(buf, NFQNL_MSG_CONFIG, queue->num);
 	struct nfq_queue_info info;
-	int ret = configure_cmd(queue, NFQNL_CFG_CMD_BIND);
+	int ret;
 
+	nfq_nlmsg_cfg_put_cmd(nlh, AF_INET, NFQNL_CFG_CMD_BIND);
+	/* Never NFQA_CFG_F_GSO: a super-packet given back with its payload loses its checksum state. */
+	nfq_nlmsg_cfg_put_params(nlh, NFQNL_COPY_PACKET, COPY_RANGE);
+	nfq_nlmsg_cfg_put_qmaxlen(nlh, QUEUE_LENGTH);
+	mnl_attr_put_u32(nlh, NFQA_CFG_FLAGS, htonl(fail_open ? NFQA_CFG_F_FAIL_OPEN : 0));
+	mnl_attr_put_u32(nlh, NFQA_CFG_MASK, htonl(NFQA_CFG_F_FAIL_OPEN | NFQA_CFG_F_GSO));
+	ret = configure(queue, nlh);
 	/* The kernel says EPERM both to the unprivileged and to a second listener. */
 	if (ret == -EPERM && nfq_queue_read(queue->num, &info) == 0)
 		return -EBUSY;
@@ -187,9 +179,7 @@ int nfq_queue_open(struct nfq_queue **out, uint16_t num, bool fail_open,
 	queue->portid = mnl_socket_get_portid(queue->nl);
 	ret = tune(queue);
 	if (ret == 0)
-		ret = bind_queue(queue);
-	if (ret == 0)
-		ret = configure_params(queue, fail_open);
+		ret = bind_queue(queue, fail_open);
 	if (ret < 0)
 		return ret;
 	*out = TAKE_PTR(queue);
@@ -223,12 +213,25 @@ int nfq_queue_service(struct nfq_queue *queue)
 	return handled;
 }
 
+/* One verdict for all that waits: it passes unmodified, where the close alone would drop it. */
+static void accept_rest(struct nfq_queue *queue)
+{
+	char buf[256] __attribute__((aligned(NLMSG_ALIGNTO)));
+	struct nlmsghdr *nlh = nfq_nlmsg_put(buf, NFQNL_MSG_VERDICT_BATCH, queue->num);
+
+	/* The kernel compares ids as signed distances: everything up to here, and what came since. */
+	nfq_nlmsg_verdict_put(nlh, (int)(queue->last_id + INT32_MAX / 2), NF_ACCEPT);
+	(void)!mnl_socket_sendto(queue->nl, nlh, nlh->nlmsg_len);
+}
+
 void nfq_queue_close(struct nfq_queue *queue)
 {
 	if (!queue)
 		return;
-	if (queue->nl)
+	if (queue->nl) {
+		accept_rest(queue);
 		mnl_socket_close(queue->nl);
+	}
 	free(queue);
 }
 

@@ -25,12 +25,13 @@
 #include "core/packet.h"
 #include "core/util.h"
 
-#define CHAIN_QUEUE       "queue"
+#define CHAIN_QUEUE       "to_queue" /* "queue" is a keyword of nft */
 #define CHAIN_LEAK        "leak"
 #define SET_PORTS         "ports"
-#define TABLE_PROBE       "nfq2xdp_probe"
+#define TABLE_PROBE       "nfq2xdp.probe" /* no name of an interface makes this one */
 #define PRIORITY_QUEUE    (-450)
 #define PRIORITY_LEAK     (-449)
+#define READ_TRIES        100
 #define TYPE_INET_SERVICE 13 /* nft's datatype number, so that `nft list` prints ports */
 
 struct nft {
@@ -315,6 +316,19 @@ static int add_dport(struct nftnl_rule *r)
 	return 0;
 }
 
+/*
+ * The whole UDP header is there: a load behind the packet's end ends the rule. So what the rule counts
+ * and what df_match() of core/packet.h matches are the same packets.
+ */
+static int add_whole_udp(struct nftnl_rule *r)
+{
+	const __be16 zero = 0;
+
+	if (add_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, offsetof(struct df_udp, check), 2) < 0)
+		return -ENOMEM;
+	return add_cmp(r, NFT_CMP_GTE, &zero, sizeof(zero));
+}
+
 static int add_match(struct nftnl_rule *r, const struct policy *policy)
 {
 	const uint8_t udp = IPPROTO_UDP;
@@ -331,6 +345,8 @@ static int add_match(struct nftnl_rule *r, const struct policy *policy)
 		ret = add_min_len(r, policy->df.min_len);
 	if (ret == 0)
 		ret = add_dport(r);
+	if (ret == 0)
+		ret = add_whole_udp(r);
 	if (ret == 0 && !add_expr(r, "counter"))
 		ret = -ENOMEM;
 	return ret;
@@ -713,14 +729,19 @@ static void nft_closep(struct nft **nft)
 int nft_read(const char *interface, struct nft_counters *out, struct err *err)
 {
 	_cleanup_(nft_closep) struct nft *nft = NULL;
-	struct nft_counters read = { 0 };
+	struct nft_counters read;
 	char table[NFT_TABLE_MAX];
 	int ret = nft_open(&nft, err);
 
 	if (ret < 0)
 		return ret;
 	nft_table_name(interface, table);
-	ret = read_table(nft, table, &read);
+	/* EINTR: somebody changed some rules meanwhile, and the dump may be of neither state. */
+	ret = -EINTR;
+	for (int i = 0; i < READ_TRIES && ret == -EINTR; i++) {
+		read = (struct nft_counters){ 0 };
+		ret = read_table(nft, table, &read);
+	}
 	if (ret < 0)
 		return err_set(err, N2X_SYSTEM, "nftables: cannot read table ip %s: %s", table,
 			       strerror(-ret));
@@ -752,10 +773,10 @@ char *nft_format(const struct policy *policy)
 		fprintf(f, "%s%u", i ? ", " : "", ntohs(policy->df.dport_be[i]));
 	fprintf(f, " } }\n\tchain " CHAIN_LEAK " {\n\t\ttype filter hook prerouting priority %d;\n",
 		PRIORITY_LEAK);
-	fprintf(f, "\t\t%sudp dport @" SET_PORTS " counter\n\t}\n", match);
+	fprintf(f, "\t\t%sudp dport @" SET_PORTS " udp checksum >= 0 counter\n\t}\n", match);
 	fprintf(f, "\tchain " CHAIN_QUEUE " {\n\t\ttype filter hook prerouting priority %d;\n",
 		PRIORITY_QUEUE);
-	fprintf(f, "\t\t%sudp dport @" SET_PORTS " counter queue", match);
+	fprintf(f, "\t\t%sudp dport @" SET_PORTS " udp checksum >= 0 counter queue", match);
 	if (policy->nfqueue.fail == NFQ_FAIL_OPEN || last > policy->nfqueue.queue)
 		fprintf(f, " flags %s%s%s", policy->nfqueue.fail == NFQ_FAIL_OPEN ? "bypass" : "",
 			policy->nfqueue.fail == NFQ_FAIL_OPEN && last > policy->nfqueue.queue ? ","

@@ -4,10 +4,11 @@
  *
  *	table ip nfq2xdp_br0 {		# flags owner, from kernel 5.12
  *		set ports { type inet_service; flags constant; elements = { 31765 } }
- *		chain queue {
+ *		chain to_queue {
  *			type filter hook prerouting priority -450;
  *			iifname "br0" ip protocol udp ip frag-off & 0x5fff == 0x4000
- *				udp dport @ports counter queue flags bypass to 0
+ *				udp dport @ports udp checksum >= 0 counter
+ *				queue flags bypass to 0
  *		}
  *		chain leak {
  *			type filter hook prerouting priority -449;
@@ -18,7 +19,8 @@
  * DF is the hand-off token: what the XDP path cleared does not match. frag-off & 0x5fff == 0x4000
  * is "DF set, offset 0": a later fragment has no UDP header. Priority -450 is before conntrack's
  * defragmentation (-400), so that this path sees the same fragments as XDP. min-length adds
- * `ip length >= N`.
+ * `ip length >= N`. The checksum is compared so that the whole UDP header must be there, as df_match()
+ * of core/packet.h asks.
  *
  * Invariants (cited as "nft N1" and so on):
  *  N1  Every change is one batch: the kernel applies all of it or nothing.

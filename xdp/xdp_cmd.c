@@ -69,12 +69,9 @@ static int check_adopt(const struct policy *policy, struct xdp_state *state, str
 		return ret;
 	if (ret < 0 || !state->n_points)
 		return 0;
-	if (!xdp_matches(state, policy))
-		return err_set(
-			err, N2X_NO,
-			"%s: the attached program has another policy or other interfaces than this file: "
-			"take it away with nfq2xdp migrate rollback --detach",
-			policy->interface);
+	ret = xdp_check(state, policy, err);
+	if (ret < 0)
+		return ret;
 	if (state->ctl.share_kind != DF_SHARE_NONE && state->ctl.share_kind != DF_SHARE_ALL)
 		return err_set(err, N2X_NO,
 			       "%s: a rollout is under way: finish it or roll it back first",
@@ -104,7 +101,7 @@ static int run(const struct policy *policy, bool local_only, struct err *err)
 	int ret;
 
 	loop_hold_signals();
-	ret = lock = instance_lock(policy->interface, err);
+	ret = lock = instance_lock(policy->interface, "lock", err);
 	if (ret >= 0)
 		ret = attach_or_adopt(policy, local_only, &run.state, lock, err);
 	if (ret < 0)

@@ -3,15 +3,11 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <linux/ethtool.h>
 #include <linux/if_link.h>
 #include <linux/magic.h>
-#include <linux/sockios.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
@@ -21,6 +17,7 @@
 #include "core/cap.h"
 #include "core/instance.h"
 #include "core/log.h"
+#include "core/netdev.h"
 #include "core/util.h"
 #include "xdp/nfq2xdp.skel.h"
 
@@ -82,25 +79,6 @@ static int foreign(const char *interface, uint32_t id, struct err *err)
 			: "");
 }
 
-static unsigned int mtu_of(const char *interface)
-{
-	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct ifreq req = { 0 };
-
-	snprintf(req.ifr_name, sizeof(req.ifr_name), "%s", interface);
-	return fd >= 0 && ioctl(fd, SIOCGIFMTU, &req) == 0 ? (unsigned int)req.ifr_mtu : 0;
-}
-
-static bool is_bridge(const char *interface)
-{
-	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
-	struct ifreq req = { .ifr_data = (void *)&info };
-
-	snprintf(req.ifr_name, sizeof(req.ifr_name), "%s", interface);
-	return fd >= 0 && ioctl(fd, SIOCETHTOOL, &req) == 0 && !strcmp(info.driver, "bridge");
-}
-
 static int check_bpffs(struct err *err)
 {
 	struct statfs fs;
@@ -124,7 +102,7 @@ static int plan_point(const char *interface, bool local_only, struct xdp_plan *o
 			err, N2X_USAGE,
 			"interface %s does not exist here: check xdp.attach and the namespace",
 			interface);
-	if (is_bridge(interface) && !local_only)
+	if (netdev_is_bridge(interface) && !local_only)
 		return err_set(
 			err, N2X_NO,
 			"%s is a bridge: XDP there does not see frames that are bridged from port to port; "
@@ -133,7 +111,7 @@ static int plan_point(const char *interface, bool local_only, struct xdp_plan *o
 	if (bpf_xdp_query(ifindex, 0, &query) == 0 && query.prog_id)
 		return foreign(interface, query.prog_id, err);
 	snprintf(out->interface, sizeof(out->interface), "%s", interface);
-	out->mtu = mtu_of(interface);
+	out->mtu = netdev_mtu(interface);
 	out->frags = out->mtu > MTU_LINEAR;
 	return 0;
 }
@@ -206,7 +184,7 @@ static void pin_path(const char *instance, const char *kind, const char *name,
 		     char out[PATH_MAX + 64])
 {
 	char dir[PATH_MAX];
-	char escaped[64];
+	char escaped[48]; /* 15 characters, each as %xx at most */
 
 	instance_pin_dir(instance, dir);
 	instance_escape(name, escaped, sizeof(escaped));
@@ -241,58 +219,59 @@ static int make_dirs(const char *instance, struct err *err)
 }
 
 /*
- * One try in one mode. Returns a link's descriptor, 0 when attached by netlink (a kernel
- * before 5.9), or -errno with the kernel's words in libbpf_said: link creation has no extack, so
- * the same try by netlink is also how to learn why.
+ * One try in one mode. Returns a link's descriptor, 0 when attached by netlink (a kernel before 5.9),
+ * or -errno with the kernel's words in libbpf_said: link creation has no extack, so the same try by
+ * netlink is also how to learn why. Netlink leaves an attachment that lives by itself: its pin is
+ * there first, so that whatever is attached can be found and taken away.
  */
-static int attach_mode(int ifindex, int prog_fd, uint32_t mode)
+static int attach_mode(const char *instance, const char *interface, int prog_fd, uint32_t mode)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = mode);
+	int ifindex = (int)if_nametoindex(interface);
 	int fd = bpf_link_create(prog_fd, ifindex, BPF_XDP, &opts);
+	char path[PATH_MAX + 64];
+	int ret;
 
 	if (fd >= 0 || errno == EBUSY || errno == EEXIST)
 		return fd >= 0 ? fd : -EBUSY;
 	snprintf(libbpf_said, sizeof(libbpf_said), "%s", strerror(errno));
-	return bpf_xdp_attach(ifindex, prog_fd, mode | XDP_FLAGS_UPDATE_IF_NOEXIST, NULL);
+	pin_path(instance, PIN_PROG, interface, path);
+	if (bpf_obj_pin(prog_fd, path) < 0)
+		return -errno;
+	ret = bpf_xdp_attach(ifindex, prog_fd, mode | XDP_FLAGS_UPDATE_IF_NOEXIST, NULL);
+	if (ret < 0)
+		unlink(path);
+	return ret;
 }
 
 static int attach_point(const struct policy *policy, const char *interface, int prog_fd,
 			struct err *err)
 {
 	static const uint32_t modes[] = { XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE };
-	int ifindex = (int)if_nametoindex(interface);
+	LIBBPF_OPTS(bpf_xdp_query_opts, query);
 	_cleanup_close_ int link = -1;
 	int ret = -EINVAL;
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(modes); i++) {
 		if (policy->xdp.mode == (i == 0 ? ATTACH_GENERIC : ATTACH_NATIVE))
 			continue;
-		ret = attach_mode(ifindex, prog_fd, modes[i]);
+		ret = attach_mode(policy->interface, interface, prog_fd, modes[i]);
 		if (ret >= 0 || ret == -EBUSY)
 			break;
 		if (policy->xdp.mode == ATTACH_AUTO && modes[i] == XDP_FLAGS_DRV_MODE)
 			log_info("%s: native XDP is not possible: %s", interface, libbpf_said);
 	}
 	if (ret == -EBUSY) {
-		LIBBPF_OPTS(bpf_xdp_query_opts, query);
-
-		bpf_xdp_query(ifindex, 0, &query);
+		bpf_xdp_query((int)if_nametoindex(interface), 0, &query);
 		return foreign(interface, query.prog_id, err);
 	}
 	if (ret < 0)
 		return err_set(err, N2X_SYSTEM, "%s: cannot attach XDP: %s", interface,
 			       libbpf_said);
-	if (ret > 0) {
-		link = ret;
-		return pin(policy->interface, PIN_LINK, interface, link, err);
-	}
-	ret = pin(policy->interface, PIN_PROG, interface, prog_fd, err);
-	if (ret < 0) {
-		LIBBPF_OPTS(bpf_xdp_attach_opts, opts, .old_prog_fd = prog_fd);
-
-		bpf_xdp_detach(ifindex, XDP_FLAGS_REPLACE, &opts);
-	}
-	return ret;
+	if (ret == 0)
+		return 0;
+	link = ret;
+	return pin(policy->interface, PIN_LINK, interface, link, err);
 }
 
 static int pin_and_attach(const struct policy *policy, const struct xdp_plan *plan,
@@ -462,15 +441,28 @@ int xdp_read(const char *instance, struct xdp_state *out, struct err *err)
 	return 0;
 }
 
-bool xdp_matches(const struct xdp_state *state, const struct policy *policy)
+int xdp_check(const struct xdp_state *state, const struct policy *policy, struct err *err)
 {
 	unsigned int found = 0;
 
+	for (unsigned int i = 0; i < state->n_points; i++)
+		if (!state->point[i].ours)
+			return err_set(
+				err, N2X_DEGRADED,
+				"%s: our XDP program is not attached to %s any more: nfq2xdp "
+				"migrate rollback --detach -c FILE, then start",
+				policy->interface, state->point[i].interface);
 	for (unsigned int i = 0; i < policy->xdp.n_attach; i++)
 		for (unsigned int j = 0; j < state->n_points; j++)
 			found += !strcmp(policy->xdp.attach[i], state->point[j].interface);
-	return found == policy->xdp.n_attach && found == state->n_points &&
-	       memcmp(&state->policy, &policy->df, sizeof(policy->df)) == 0;
+	if (found == policy->xdp.n_attach && found == state->n_points &&
+	    memcmp(&state->policy, &policy->df, sizeof(policy->df)) == 0)
+		return 0;
+	return err_set(
+		err, N2X_NO,
+		"%s: what is attached has another policy or other interfaces than this file: "
+		"nfq2xdp migrate rollback --detach -c FILE, then start",
+		policy->interface);
 }
 
 /* Writes the control map and reads it back. */
@@ -524,6 +516,8 @@ int xdp_done_set(const char *instance, struct err *err)
 	if (bpf_map_lookup_elem(fd, &zero, &ctl) < 0)
 		return err_set(err, N2X_SYSTEM, "%s: cannot read the control map: %s", instance,
 			       strerror(errno));
+	if (ctl.share_kind != DF_SHARE_ALL)
+		return err_set(err, N2X_NO, "%s: somebody took the share down meanwhile", instance);
 	ctl.done = 1;
 	return write_ctl(instance, fd, &ctl, err);
 }
@@ -569,7 +563,7 @@ int xdp_detach(const char *instance, struct err *err)
 	if (rmdir(path) < 0)
 		return err_set(err, N2X_SYSTEM, "cannot remove %s: %s", path, strerror(errno));
 	/* And the levels above, as far as they are empty. */
-	for (int level = 0; level < 3; level++) {
+	for (int level = 0; level < 2; level++) {
 		*strrchr(path, '/') = '\0';
 		if (rmdir(path) < 0)
 			break;

@@ -61,8 +61,11 @@ int xdp_attach(const struct policy *policy, bool local_only, uint32_t generation
 /* Returns 0, -N2X_INACTIVE when the instance is not pinned, or -N2X_SYSTEM. */
 int xdp_read(const char *instance, struct xdp_state *out, struct err *err);
 
-/* Is what is attached what the policy says: the same match and action, on the same interfaces? */
-bool xdp_matches(const struct xdp_state *state, const struct policy *policy);
+/*
+ * Is what is attached what the policy says, on every interface? Returns 0, -N2X_DEGRADED when our
+ * program is gone from one, -N2X_NO when policy or interfaces differ.
+ */
+int xdp_check(const struct xdp_state *state, const struct policy *policy, struct err *err);
 
 /*
  * Writes the share and reads it back. It keeps the generation, counts the write, and takes a lease
@@ -72,7 +75,9 @@ bool xdp_matches(const struct xdp_state *state, const struct policy *policy);
  */
 int xdp_share_set(const char *instance, const struct share *share, struct err *err);
 
-/* Notes in the control map that the NFQUEUE path was taken away on purpose. Returns as xdp_read().
+/*
+ * Notes in the control map that the NFQUEUE path was taken away on purpose. -N2X_NO when the share is
+ * no longer all; else returns as xdp_read().
  */
 int xdp_done_set(const char *instance, struct err *err);
 

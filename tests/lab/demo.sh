@@ -15,8 +15,8 @@ bpftool prog show >/dev/null 2>&1 || lab_skip "the kernel refuses the bpf() syst
 
 RATE=${DEMO_RATE:-22000}     # packets/s
 SECONDS_A_STEP=${DEMO_STEP:-3}
-N2X=$LAB_ROOT/${BUILD:-build}/nfq2xdp
-OUT=$LAB_ROOT/${BUILD:-build}/demo
+N2X=$(dirname "$(dirname "$LAB_BIN")")/nfq2xdp
+OUT=$(dirname "$N2X")/demo
 CONF=/run/lab/br0.yaml
 CPUS=$(getconf _NPROCESSORS_CONF)
 STEPS='[]'
@@ -50,7 +50,7 @@ snapshot() {
 	ask sink && sink=$REPLY
 	jq -cn --argjson sent "$sent" --argjson sink "$sink" --argjson old "$old" --argjson status "$status" \
 		'{$sent, $old, nfqueue: $status.nfqueue.handled, xdp: $status.xdp.cleared,
-		  matched: $status.xdp.matched, leaked: $status.leaks, lost: $sink.lost,
+		  matched: $status.xdp.matched, leaked: ($status.leaks // 0), lost: $sink.lost,
 		  late: $sink.late, state: $status.state, share: $status.share}'
 }
 

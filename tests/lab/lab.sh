@@ -297,7 +297,7 @@ check_le() {
 finish() {
 	if ip netns | grep -q '^n2x-gw'; then
 		check "gateway before and after" "$(diff /run/lab/baseline <(lab_snapshot))" ""
-		check "pins left" "$(find /sys/fs/bpf -name '*nfq2xdp*')" ""
+		check "pins left" "$(find /sys/fs/bpf/nfq2xdp -mindepth 1 2>/dev/null)" ""
 	fi
 	echo "$LAB_PASSED passed, $LAB_FAILED failed"
 	[ $LAB_FAILED = 0 ] && [ $LAB_PASSED -gt 0 ]

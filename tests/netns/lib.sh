@@ -35,7 +35,7 @@ conf() {
 # The numbers of a status, flat. settled: every verdict is given and counted.
 NUMBERS='{matched: .xdp.matched, cleared: .xdp.cleared, below: .xdp.reasons["below-min"],
 	other_port: .xdp.reasons["other-port"], plain: .xdp.reasons.cleared,
-	handled: .nfqueue.handled, queued: .nfqueue.queued, leaks}'
+	handled: .nfqueue.handled, queued: .nfqueue.queued, leaks: (.leaks // 0)}'
 
 # A verdict is given before it is counted: the counters say all once nothing is missing between rule and verdict.
 settle() {
@@ -119,7 +119,8 @@ refuse() {
 	fi
 }
 
-pins() { find /sys/fs/bpf -mindepth 1 ! -name '*.debug' | sort; }
+# Not the top directory, which may be the system's (tmpfiles.d).
+pins() { find /sys/fs/bpf -mindepth 1 ! -name '*.debug' ! -path /sys/fs/bpf/nfq2xdp | sort; }
 
 # Everything that a command could have left: the gateway, and what is pinned.
 everything() {

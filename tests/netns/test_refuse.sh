@@ -124,9 +124,9 @@ SETTING=$(everything)
 no "done before full" 1 "the state is SHADOW" n2x migrate done -c "$CONF"
 conf attach="[vxlan1]" min=1400
 no "changed since start: start" 1 "rollback --detach" begin
-no "changed since start: split" 1 "br0: the attached program has another policy" n2x migrate split -c "$CONF" --every 2
-no "changed since start: full" 1 "br0: the attached program has another policy" n2x migrate full -c "$CONF"
-no "changed since start: run xdp" 1 "br0: the attached program has another policy" n2x run xdp -c "$CONF"
+no "changed since start: split" 1 "br0: what is attached has another policy" n2x migrate split -c "$CONF" --every 2
+no "changed since start: full" 1 "br0: what is attached has another policy" n2x migrate full -c "$CONF"
+no "changed since start: run xdp" 1 "br0: what is attached has another policy" n2x run xdp -c "$CONF"
 conf attach="[vxlan1, ens6]"
 no "other interfaces: start" 1 "rollback --detach" begin
 conf attach="[ens6]"
