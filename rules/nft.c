@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "rules/nft.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -20,17 +19,11 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
-#include <linux/netfilter/xt_NFQUEUE.h>
 
-#include "core/packet.h"
 #include "core/util.h"
+#include "rules/nft_rule.h"
 
-#define CHAIN_QUEUE       "to_queue" /* "queue" is a keyword of nft */
-#define CHAIN_LEAK        "leak"
-#define SET_PORTS         "ports"
 #define TABLE_PROBE       "nfq2xdp.probe" /* no name of an interface makes this one */
-#define PRIORITY_QUEUE    (-450)
-#define PRIORITY_LEAK     (-449)
 #define READ_TRIES        100
 #define TYPE_INET_SERVICE 13 /* nft's datatype number, so that `nft list` prints ports */
 
@@ -221,167 +214,6 @@ static int add_chain(struct batch *b, const char *table, const char *name, int32
 	return 0;
 }
 
-/* Appends a new expression of this type to the rule; NULL when out of memory. */
-static struct nftnl_expr *add_expr(struct nftnl_rule *r, const char *name)
-{
-	struct nftnl_expr *e = nftnl_expr_alloc(name);
-
-	if (e)
-		nftnl_rule_add_expr(r, e);
-	return e;
-}
-
-static int add_cmp(struct nftnl_rule *r, uint32_t op, const void *data, uint32_t len)
-{
-	struct nftnl_expr *e = add_expr(r, "cmp");
-
-	if (!e)
-		return -ENOMEM;
-	nftnl_expr_set_u32(e, NFTNL_EXPR_CMP_SREG, NFT_REG_1);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_CMP_OP, op);
-	nftnl_expr_set(e, NFTNL_EXPR_CMP_DATA, data, len);
-	return 0;
-}
-
-static int add_payload(struct nftnl_rule *r, uint32_t base, uint32_t offset, uint32_t len)
-{
-	struct nftnl_expr *e = add_expr(r, "payload");
-
-	if (!e)
-		return -ENOMEM;
-	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_BASE, base);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_LEN, len);
-	return 0;
-}
-
-static int add_iifname(struct nftnl_rule *r, const char *interface)
-{
-	char name[IFNAMSIZ] = { 0 };
-	struct nftnl_expr *e = add_expr(r, "meta");
-
-	if (!e)
-		return -ENOMEM;
-	nftnl_expr_set_u32(e, NFTNL_EXPR_META_KEY, NFT_META_IIFNAME);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_META_DREG, NFT_REG_1);
-	snprintf(name, sizeof(name), "%s", interface);
-	return add_cmp(r, NFT_CMP_EQ, name, sizeof(name));
-}
-
-static int add_frag_off(struct nftnl_rule *r)
-{
-	const __be16 mask = DF_IP_DF | DF_IP_OFFSET;
-	const __be16 none = 0;
-	const __be16 df = DF_IP_DF;
-	struct nftnl_expr *e;
-
-	if (add_payload(r, NFT_PAYLOAD_NETWORK_HEADER, offsetof(struct df_ipv4, frag_off_be), 2) <
-	    0)
-		return -ENOMEM;
-	e = add_expr(r, "bitwise");
-	if (!e)
-		return -ENOMEM;
-	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_SREG, NFT_REG_1);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_DREG, NFT_REG_1);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_LEN, sizeof(mask));
-	nftnl_expr_set(e, NFTNL_EXPR_BITWISE_MASK, &mask, sizeof(mask));
-	nftnl_expr_set(e, NFTNL_EXPR_BITWISE_XOR, &none, sizeof(none));
-	return add_cmp(r, NFT_CMP_EQ, &df, sizeof(df));
-}
-
-static int add_min_len(struct nftnl_rule *r, uint16_t min_len)
-{
-	const __be16 len_be = htons(min_len);
-
-	if (!min_len)
-		return 0;
-	if (add_payload(r, NFT_PAYLOAD_NETWORK_HEADER, offsetof(struct df_ipv4, tot_len_be), 2) < 0)
-		return -ENOMEM;
-	return add_cmp(r, NFT_CMP_GTE, &len_be, sizeof(len_be));
-}
-
-static int add_dport(struct nftnl_rule *r)
-{
-	struct nftnl_expr *e;
-
-	if (add_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, offsetof(struct df_udp, dport_be), 2) < 0)
-		return -ENOMEM;
-	e = add_expr(r, "lookup");
-	if (!e)
-		return -ENOMEM;
-	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1);
-	nftnl_expr_set_str(e, NFTNL_EXPR_LOOKUP_SET, SET_PORTS);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_SET_ID, 1);
-	return 0;
-}
-
-/*
- * The whole UDP header is there: a load behind the packet's end ends the rule. So what the rule counts
- * and what df_match() of core/packet.h matches are the same packets.
- */
-static int add_whole_udp(struct nftnl_rule *r)
-{
-	const __be16 zero = 0;
-
-	if (add_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, offsetof(struct df_udp, check), 2) < 0)
-		return -ENOMEM;
-	return add_cmp(r, NFT_CMP_GTE, &zero, sizeof(zero));
-}
-
-static int add_match(struct nftnl_rule *r, const struct policy *policy)
-{
-	const uint8_t udp = IPPROTO_UDP;
-	int ret = add_iifname(r, policy->interface);
-
-	if (ret == 0)
-		ret = add_payload(r, NFT_PAYLOAD_NETWORK_HEADER, offsetof(struct df_ipv4, protocol),
-				  1);
-	if (ret == 0)
-		ret = add_cmp(r, NFT_CMP_EQ, &udp, sizeof(udp));
-	if (ret == 0)
-		ret = add_frag_off(r);
-	if (ret == 0)
-		ret = add_min_len(r, policy->df.min_len);
-	if (ret == 0)
-		ret = add_dport(r);
-	if (ret == 0)
-		ret = add_whole_udp(r);
-	if (ret == 0 && !add_expr(r, "counter"))
-		ret = -ENOMEM;
-	return ret;
-}
-
-/* The native expression, or the xt target that every kernel with iptables-nft has. */
-static int add_queue(struct nftnl_rule *r, const struct policy *policy, bool compat)
-{
-	const bool open = policy->nfqueue.fail == NFQ_FAIL_OPEN;
-	const bool fanout = policy->nfqueue.threads > 1;
-	struct xt_NFQ_info_v3 *info;
-	struct nftnl_expr *e = add_expr(r, compat ? "target" : "queue");
-
-	if (!e)
-		return -ENOMEM;
-	if (!compat) {
-		nftnl_expr_set_u16(e, NFTNL_EXPR_QUEUE_NUM, policy->nfqueue.queue);
-		nftnl_expr_set_u16(e, NFTNL_EXPR_QUEUE_TOTAL, policy->nfqueue.threads);
-		nftnl_expr_set_u16(e, NFTNL_EXPR_QUEUE_FLAGS,
-				   (open ? NFT_QUEUE_FLAG_BYPASS : 0) |
-					   (fanout ? NFT_QUEUE_FLAG_CPU_FANOUT : 0));
-		return 0;
-	}
-	info = calloc(1, sizeof(*info)); /* libnftnl frees it with the expression */
-	if (!info)
-		return -ENOMEM;
-	info->queuenum = policy->nfqueue.queue;
-	info->queues_total = policy->nfqueue.threads;
-	info->flags = (uint16_t)((open ? NFQ_FLAG_BYPASS : 0) | (fanout ? NFQ_FLAG_CPU_FANOUT : 0));
-	nftnl_expr_set_str(e, NFTNL_EXPR_TG_NAME, "NFQUEUE");
-	nftnl_expr_set_u32(e, NFTNL_EXPR_TG_REV, 3);
-	nftnl_expr_set(e, NFTNL_EXPR_TG_INFO, info, sizeof(*info));
-	return 0;
-}
-
 enum rule_end { RULE_LEAK, RULE_QUEUE, RULE_QUEUE_COMPAT };
 
 static int add_rule(struct batch *b, const char *table, const struct policy *policy,
@@ -395,9 +227,9 @@ static int add_rule(struct batch *b, const char *table, const struct policy *pol
 	nftnl_rule_set_u32(r, NFTNL_RULE_FAMILY, NFPROTO_IPV4);
 	nftnl_rule_set_str(r, NFTNL_RULE_TABLE, table);
 	nftnl_rule_set_str(r, NFTNL_RULE_CHAIN, end == RULE_LEAK ? CHAIN_LEAK : CHAIN_QUEUE);
-	ret = add_match(r, policy);
+	ret = nft_rule_match(r, policy);
 	if (ret == 0 && end != RULE_LEAK)
-		ret = add_queue(r, policy, end == RULE_QUEUE_COMPAT);
+		ret = nft_rule_queue(r, policy, end == RULE_QUEUE_COMPAT);
 	if (ret < 0)
 		return ret;
 	nftnl_rule_nlmsg_build_payload(batch_add(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND,
@@ -747,48 +579,4 @@ int nft_read(const char *interface, struct nft_counters *out, struct err *err)
 			       strerror(-ret));
 	*out = read;
 	return 0;
-}
-
-char *nft_format(const struct policy *policy)
-{
-	char table[NFT_TABLE_MAX];
-	char match[512];
-	char *text = NULL;
-	size_t size;
-	FILE *f = open_memstream(&text, &size);
-	const uint16_t last = (uint16_t)(policy->nfqueue.queue + policy->nfqueue.threads - 1);
-
-	if (!f)
-		return NULL;
-	nft_table_name(policy->interface, table);
-	snprintf(match, sizeof(match),
-		 "iifname \"%s\" ip protocol udp ip frag-off & 0x5fff == 0x4000 ",
-		 policy->interface);
-	if (policy->df.min_len)
-		snprintf(match + strlen(match), sizeof(match) - strlen(match), "ip length >= %u ",
-			 policy->df.min_len);
-	fprintf(f, "table ip %s {\n\tset %s { type inet_service; flags constant; elements = { ",
-		table, SET_PORTS);
-	for (unsigned int i = 0; i < policy->df.n_dport; i++)
-		fprintf(f, "%s%u", i ? ", " : "", ntohs(policy->df.dport_be[i]));
-	fprintf(f, " } }\n\tchain " CHAIN_LEAK " {\n\t\ttype filter hook prerouting priority %d;\n",
-		PRIORITY_LEAK);
-	fprintf(f, "\t\t%sudp dport @" SET_PORTS " udp checksum >= 0 counter\n\t}\n", match);
-	fprintf(f, "\tchain " CHAIN_QUEUE " {\n\t\ttype filter hook prerouting priority %d;\n",
-		PRIORITY_QUEUE);
-	fprintf(f, "\t\t%sudp dport @" SET_PORTS " udp checksum >= 0 counter queue", match);
-	if (policy->nfqueue.fail == NFQ_FAIL_OPEN || last > policy->nfqueue.queue)
-		fprintf(f, " flags %s%s%s", policy->nfqueue.fail == NFQ_FAIL_OPEN ? "bypass" : "",
-			policy->nfqueue.fail == NFQ_FAIL_OPEN && last > policy->nfqueue.queue ? ","
-											      : "",
-			last > policy->nfqueue.queue ? "fanout" : "");
-	fprintf(f, " to %u", policy->nfqueue.queue);
-	if (last > policy->nfqueue.queue)
-		fprintf(f, "-%u", last);
-	fprintf(f, "\n\t}\n}\n");
-	if (fclose(f) != 0) {
-		free(text);
-		return NULL;
-	}
-	return text;
 }
