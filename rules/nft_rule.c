@@ -180,41 +180,40 @@ int nft_rule_queue(struct nftnl_rule *r, const struct policy *policy, bool compa
 
 char *nft_format(const struct policy *policy)
 {
-	char table[NFT_TABLE_MAX];
-	char match[512];
+	static const char *const flags[2][2] = { { "", " flags fanout" },
+						 { " flags bypass", " flags bypass,fanout" } };
+	const bool open = policy->nfqueue.fail == NFQ_FAIL_OPEN;
+	const unsigned int first = policy->nfqueue.queue;
+	const unsigned int last = first + policy->nfqueue.threads - 1;
+	char table[NFT_TABLE_MAX], match[256], min[32] = "", to[16] = "";
 	char *text = NULL;
 	size_t size;
 	FILE *f = open_memstream(&text, &size);
-	const uint16_t last = (uint16_t)(policy->nfqueue.queue + policy->nfqueue.threads - 1);
 
 	if (!f)
 		return NULL;
 	nft_table_name(policy->interface, table);
-	snprintf(match, sizeof(match),
-		 "iifname \"%s\" ip protocol udp ip frag-off & 0x5fff == 0x4000 ",
-		 policy->interface);
 	if (policy->df.min_len)
-		snprintf(match + strlen(match), sizeof(match) - strlen(match), "ip length >= %u ",
-			 policy->df.min_len);
-	fprintf(f, "table ip %s {\n\tset %s { type inet_service; flags constant; elements = { ",
-		table, SET_PORTS);
+		snprintf(min, sizeof(min), "ip length >= %u ", policy->df.min_len);
+	snprintf(match, sizeof(match),
+		 "iifname \"%s\" ip protocol udp ip frag-off & 0x5fff == 0x4000 %s"
+		 "udp dport @" SET_PORTS " udp checksum >= 0 counter",
+		 policy->interface, min);
+	if (last > first)
+		snprintf(to, sizeof(to), "-%u", last);
+	fprintf(f,
+		"table ip %s {\n\tset " SET_PORTS
+		" { type inet_service; flags constant; elements = { ",
+		table);
 	for (unsigned int i = 0; i < policy->df.n_dport; i++)
 		fprintf(f, "%s%u", i ? ", " : "", ntohs(policy->df.dport_be[i]));
-	fprintf(f, " } }\n\tchain " CHAIN_LEAK " {\n\t\ttype filter hook prerouting priority %d;\n",
-		PRIORITY_LEAK);
-	fprintf(f, "\t\t%sudp dport @" SET_PORTS " udp checksum >= 0 counter\n\t}\n", match);
-	fprintf(f, "\tchain " CHAIN_QUEUE " {\n\t\ttype filter hook prerouting priority %d;\n",
-		PRIORITY_QUEUE);
-	fprintf(f, "\t\t%sudp dport @" SET_PORTS " udp checksum >= 0 counter queue", match);
-	if (policy->nfqueue.fail == NFQ_FAIL_OPEN || last > policy->nfqueue.queue)
-		fprintf(f, " flags %s%s%s", policy->nfqueue.fail == NFQ_FAIL_OPEN ? "bypass" : "",
-			policy->nfqueue.fail == NFQ_FAIL_OPEN && last > policy->nfqueue.queue ? ","
-											      : "",
-			last > policy->nfqueue.queue ? "fanout" : "");
-	fprintf(f, " to %u", policy->nfqueue.queue);
-	if (last > policy->nfqueue.queue)
-		fprintf(f, "-%u", last);
-	fprintf(f, "\n\t}\n}\n");
+	fprintf(f,
+		" } }\n"
+		"\tchain " CHAIN_LEAK
+		" {\n\t\ttype filter hook prerouting priority %d;\n\t\t%s\n\t}\n"
+		"\tchain " CHAIN_QUEUE " {\n\t\ttype filter hook prerouting priority %d;\n"
+		"\t\t%s queue%s to %u%s\n\t}\n}\n",
+		PRIORITY_LEAK, match, PRIORITY_QUEUE, match, flags[open][last > first], first, to);
 	if (fclose(f) != 0) {
 		free(text);
 		return NULL;

@@ -20,8 +20,9 @@
 LAB_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 LAB_BIN=$(cd "$LAB_ROOT" && realpath -m "${BUILD:-build}")/tests/lab
 LAB_MAC=02:4e:32:58:06:02 # n2x-col's eth0
-LAB_WAIT=${LAB_WAIT:-30}  # seconds that any one wait may take
-LAB_TIME=${LAB_TIME:-300} # seconds that the whole script may take
+LAB_SLOW=${LAB_SLOW:-1} # this many times slower is the machine: rates are divided by it, and waiting may take longer
+LAB_WAIT=${LAB_WAIT:-$((30 * LAB_SLOW))}  # seconds that any one wait may take
+LAB_TIME=${LAB_TIME:-$((300 * LAB_SLOW))} # seconds that the whole script may take
 declare -A LAB_PID LAB_FD
 LAB_PASSED=0 LAB_FAILED=0
 
@@ -193,13 +194,16 @@ lab_snapshot() {
 
 # start NAME CMD…: runs CMD in the background, for a program that never says that it is ready (and until it would, a
 # signal may kill it). A leading in_gw, in_src or in_col is resolved here, so that the pid is
-# CMD's own.
+# CMD's own. The rate of a source is divided by LAB_SLOW.
 start() {
-	local name=$1 fifo=/run/lab/$1 fd
+	local name=$1 fifo=/run/lab/$1 fd i
 	shift
 	case $1 in
 	in_gw | in_src | in_col) set -- nsenter --net="/run/netns/n2x-${1#in_}" "${@:2}" ;;
 	esac
+	for ((i = 1; LAB_SLOW > 1 && i < $#; i++)); do
+		[[ " $* " == *"/source "* && ${!i} == -r ]] && set -- "${@:1:i}" $((${@:i+1:1} / LAB_SLOW)) "${@:i+2}"
+	done
 	rm -f "$fifo"
 	mkfifo "$fifo" || return
 	"$@" >"$fifo" &

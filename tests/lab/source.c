@@ -4,7 +4,8 @@
  *	source -i IFACE -m DST_MAC -r PPS [-n COUNT] [-f FLOWS] [-p DPORT] [-l MIN:MAX] [-b FAULT]
  *
  * FAULT, once in every 100 sequence numbers, to prove what a sink counts: drop, duplicate,
- * swap (neighbours; they are of one flow with -f 1 only), ip-csum, udp-csum.
+ * swap (neighbours; they are of one flow with -f 1 only), ip-csum, udp-csum, short (an IPv4 total
+ * length of 24 and 27 in turn, which ends inside the UDP header; the frame stays as long).
  *
  * Prints {"ready":true} when it starts. SIGUSR1: one line {"sent":N}. At COUNT sequence numbers,
  *SIGTERM or SIGINT: the last line.
@@ -27,11 +28,21 @@
 #define TICK_NS    1000000
 #define LENGTH_MAX 16 /* entries of the list of packet lengths */
 
-enum fault { FAULT_NONE, FAULT_DROP, FAULT_DUPLICATE, FAULT_SWAP, FAULT_IP, FAULT_UDP, FAULT_MAX };
+enum fault {
+	FAULT_NONE,
+	FAULT_DROP,
+	FAULT_DUPLICATE,
+	FAULT_SWAP,
+	FAULT_IP,
+	FAULT_UDP,
+	FAULT_SHORT,
+	FAULT_MAX
+};
 
 static const char *const fault_name[] = {
-	[FAULT_NONE] = "none", [FAULT_DROP] = "drop",  [FAULT_DUPLICATE] = "duplicate",
-	[FAULT_SWAP] = "swap", [FAULT_IP] = "ip-csum", [FAULT_UDP] = "udp-csum",
+	[FAULT_NONE] = "none",   [FAULT_DROP] = "drop",  [FAULT_DUPLICATE] = "duplicate",
+	[FAULT_SWAP] = "swap",   [FAULT_IP] = "ip-csum", [FAULT_UDP] = "udp-csum",
+	[FAULT_SHORT] = "short",
 };
 _Static_assert(sizeof(fault_name) / sizeof(fault_name[0]) == FAULT_MAX, "every fault has a name");
 
@@ -106,6 +117,8 @@ static void build(const struct source *s, uint64_t seq, struct wire_frame *frame
 			  .flow_seq_be = htobe64(seq / s->flows) },
 	};
 	memcpy(frame->eth.h_dest, s->dst, ETH_ALEN);
+	if (faulty(s, seq, FAULT_SHORT))
+		frame->ip.tot_len = htons(seq % 200 == 50 ? 24 : 27);
 	frame->ip.check =
 		wire_fold(wire_sum((uint8_t *)frame + sizeof(frame->eth), sizeof(frame->ip), 0));
 	frame->udp.check = wire_fold(wire_udp_sum(frame) + s->pattern_sum[l]) ?: 0xffff;

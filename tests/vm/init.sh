@@ -3,6 +3,8 @@
 # The guest's init: mounts, modules, loopback, then /command with its output on ttyS1 and its exit code on the console.
 # What the command left in build/log goes to ttyS2.
 export PATH=/usr/sbin:/usr/bin HOME=/root TERM=dumb LC_ALL=C BUILD=build
+# Without KVM a packet takes some ten times as long. LAB_TIME: one that hangs must not take the others' time.
+export LAB_SLOW=10 LAB_WAIT=120 LAB_TIME=900
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
