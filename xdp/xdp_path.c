@@ -522,25 +522,44 @@ int xdp_done_set(const char *instance, struct err *err)
 	return write_ctl(instance, fd, &ctl, err);
 }
 
-/* Detaches what one pin holds, and removes the pin. */
-static void detach_pin(const char *dir, const char *file)
+/* Only what is ours, and in the mode it has: without one the kernel looks at the driver's alone. */
+static int detach_netlink(const char *interface, int prog_fd)
+{
+	LIBBPF_OPTS(bpf_xdp_attach_opts, opts, .old_prog_fd = prog_fd);
+	LIBBPF_OPTS(bpf_xdp_query_opts, query);
+	int ifindex = (int)if_nametoindex(interface);
+	struct bpf_prog_info info = { 0 };
+	uint32_t len = sizeof(info), mode;
+	int ret;
+
+	if (bpf_obj_get_info_by_fd(prog_fd, &info, &len) < 0)
+		return -errno;
+	if (!ifindex || bpf_xdp_query(ifindex, 0, &query) < 0 || query.prog_id != info.id)
+		return 0;
+	mode = query.attach_mode == XDP_ATTACHED_SKB ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
+	ret = bpf_xdp_detach(ifindex, mode | XDP_FLAGS_REPLACE, &opts);
+	if (ret == -EINVAL) /* before 5.7 */
+		ret = bpf_xdp_detach(ifindex, mode, NULL);
+	return ret;
+}
+
+/* Detaches what one pin holds, and removes the pin. Returns 0 or -errno. */
+static int detach_pin(const char *dir, const char *file)
 {
 	char path[PATH_MAX + 256], name[64];
 	_cleanup_close_ int fd = -1;
+	int ret = 0;
 
 	snprintf(path, sizeof(path), "%s/%s", dir, file);
 	fd = bpf_obj_get(path);
 	if (fd >= 0 && !strncmp(file, PIN_LINK, strlen(PIN_LINK))) {
-		/* Now, and not when the kernel's last reference goes. A dead link says so; it is
-		 * gone. */
+		/* Now, and not when the kernel's last reference goes. A dead link says so; it is gone. */
 		bpf_link_detach(fd);
 	} else if (fd >= 0 && !strncmp(file, PIN_PROG, strlen(PIN_PROG))) {
-		LIBBPF_OPTS(bpf_xdp_attach_opts, opts, .old_prog_fd = fd);
-
 		instance_unescape(file + strlen(PIN_PROG), name, sizeof(name));
-		bpf_xdp_detach((int)if_nametoindex(name), XDP_FLAGS_REPLACE, &opts);
+		ret = detach_netlink(name, fd);
 	}
-	unlink(path);
+	return ret < 0 || unlink(path) == 0 ? ret : -errno;
 }
 
 int xdp_detach(const char *instance, struct err *err)
@@ -557,12 +576,18 @@ int xdp_detach(const char *instance, struct err *err)
 	dir = opendir(path);
 	if (!dir)
 		return 0;
-	while ((e = readdir(dir)))
-		if (e->d_name[0] != '.')
-			detach_pin(path, e->d_name);
+	while ((e = readdir(dir))) {
+		int failed = e->d_name[0] == '.' ? 0 : detach_pin(path, e->d_name);
+
+		if (failed < 0 && ret == 0)
+			ret = err_set(err, N2X_SYSTEM, "cannot take away %s/%s: %s", path,
+				      e->d_name, strerror(-failed));
+	}
+	if (ret < 0)
+		return ret;
 	if (rmdir(path) < 0)
 		return err_set(err, N2X_SYSTEM, "cannot remove %s: %s", path, strerror(errno));
-	/* And the levels above, as far as they are empty. */
+	/* And the levels above, as far as they are empty; not the first, which may be the system's. */
 	for (int level = 0; level < 2; level++) {
 		*strrchr(path, '/') = '\0';
 		if (rmdir(path) < 0)
