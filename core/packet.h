@@ -92,8 +92,7 @@ struct DF_WIRE df_vxlan { /* RFC 7348, section 5 */
 _Static_assert(sizeof(struct df_eth) == 14 && sizeof(struct df_ipv4) == 20, "wire layout");
 _Static_assert(sizeof(struct df_udp) == 8 && sizeof(struct df_vxlan) == 8, "wire layout");
 
-/* A packet being looked at. ip and udp are set when df_match() returns DF_GO_ON, and point into it.
- */
+/* A packet being looked at. On DF_GO_ON from df_match(), ip and udp are set and point into it. */
 struct df_pkt {
 	void *data;
 	void *data_end;

@@ -25,8 +25,7 @@ struct nfq_packet {
 	bool whole; /* false: the kernel copied only a part, so the payload must not go back */
 };
 
-/* Accepts packet `id`: as it is when payload is NULL, else with these bytes. Returns 0 or -errno.
- */
+/* Accepts packet `id`: as it is when payload is NULL, else with these bytes. 0 or -errno. */
 struct nfq_verdict_sink {
 	int (*accept)(void *ctx, uint32_t id, const void *payload, size_t len);
 	void *ctx;

@@ -46,8 +46,7 @@ struct worker {
 
 struct nfq_path {
 	const struct policy *policy;
-	struct df_policy
-		df; /* as it applies here: behind the decapsulation there is no outer header */
+	struct df_policy df; /* as it applies here: without the encapsulation */
 	struct nfq_state *state;
 	int lock_fd;
 	int stop_fd;
@@ -56,7 +55,6 @@ struct nfq_path {
 	struct nft_installed rules;
 	bool installed; /* the table is ours to take away */
 	struct worker worker[POLICY_THREADS_MAX];
-	bool failed;
 };
 
 static uint64_t handled(const struct nfq_state *state, uint64_t reason[DF_REASON_MAX])
@@ -207,8 +205,7 @@ static int install(struct nfq_path *path, struct err *err)
 	return 0;
 }
 
-/* Without the owner flag anybody's `nft flush ruleset` takes our table: look, put it back, say so.
- */
+/* Without the owner flag anybody's `nft flush ruleset` takes our table: look, put it back, say it. */
 static int watch(void *ctx)
 {
 	struct nfq_path *path = ctx;
@@ -253,7 +250,6 @@ static int wait_for_end(struct nfq_path *path, struct err *err)
 
 	if (ret == LOOP_STOPPED)
 		return 0;
-	path->failed = true;
 	return err_set(err, N2X_SYSTEM,
 		       ret < 0 ? "cannot set up the event loop"
 			       : "a queue cannot be read any more");
@@ -318,9 +314,9 @@ static void path_down(struct nfq_path *path)
 	nft_close(path->nft);
 	if (path->state)
 		munmap(path->state, sizeof(*path->state));
-	for (int *fd = (int[]){ path->stop_fd, path->failed_fd, path->lock_fd, -2 }; *fd != -2;
-	     fd++)
-		util_closep(fd);
+	util_closep(&path->stop_fd);
+	util_closep(&path->failed_fd);
+	util_closep(&path->lock_fd); /* last: who waits for it finds nothing of this one */
 }
 
 int nfq_path_run(const struct policy *policy, struct err *err)

@@ -54,8 +54,7 @@ struct xdp_plan {
 int xdp_plan(const struct policy *policy, bool local_only, struct xdp_plan plan[POLICY_ATTACH_MAX],
 	     struct err *err);
 
-/* Loads, attaches to every interface at share 0, pins. All or nothing (X3). Errors as xdp_plan().
- */
+/* Loads, attaches to every interface at share 0, pins. All or nothing (X3). Fails as xdp_plan(). */
 int xdp_attach(const struct policy *policy, bool local_only, uint32_t generation, struct err *err);
 
 /* Returns 0, -N2X_INACTIVE when the instance is not pinned, or -N2X_SYSTEM. */
