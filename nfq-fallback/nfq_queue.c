@@ -17,14 +17,15 @@
 #include "nfq-fallback/nfq_handler.h"
 
 /*
- * Shallow, because what is queued is dropped when the socket closes; deep enough for a burst of 40
- * ms at 100,000 packets/s, which costs one scheduling delay of the reader.
+ * What a reader that is not scheduled may miss: 80 ms at 100,000 packets/s. More than that is waited for
+ * by every packet behind it, and lost when the process is killed.
  */
-#define QUEUE_LENGTH 4096
-#define RCVBUF_BYTES (64 * 1024 * 1024) /* QUEUE_LENGTH jumbo packets; used as far as they wait */
-#define COPY_RANGE   0xffff /* the largest IPv4 packet */
-#define RECV_BYTES   (COPY_RANGE + 4096) /* and the attributes around it */
-#define BURST        256 /* packets handled before the caller's loop gets a turn */
+#define QUEUE_LENGTH 8192
+#define RCVBUF_BYTES \
+	(64 * 1024 * 1024) /* the kernel doubles it; 16 KiB for each packet that waits */
+#define COPY_RANGE 0xffff /* the largest IPv4 packet */
+#define RECV_BYTES (COPY_RANGE + 4096) /* and the attributes around it */
+#define BURST      256 /* packets handled before the caller's loop gets a turn */
 
 struct nfq_queue {
 	struct mnl_socket *nl;
