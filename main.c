@@ -93,7 +93,7 @@ int main(int argc, char **argv)
 		return N2X_SYSTEM;
 	signal(SIGPIPE, SIG_IGN); /* a reader that went away must not end a path */
 	ret = dispatch(argc, argv);
-	if (fflush(stdout) != 0 && ret == N2X_OK) {
+	if ((fflush(stdout) != 0 || ferror(stdout)) && ret == N2X_OK) {
 		log_info("standard output: cannot write");
 		return N2X_SYSTEM;
 	}

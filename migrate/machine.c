@@ -229,7 +229,9 @@ static int check_carried(const char *instance, const struct machine_status *befo
 		move->matched = after.matched - before->matched;
 		move->nfq_handled = after.nfq.handled - before->nfq.handled;
 		move->leaked = after.nfq.nft.leaked - before->nfq.nft.leaked;
-		if (!move->matched || move->nfq_handled)
+		/* And by its rule: what it handled alone may have waited there since before. */
+		if (!move->matched ||
+		    (move->nfq_handled && after.nfq.nft.queued != before->nfq.nft.queued))
 			return 0;
 		poll(NULL, 0, VERIFY_PERIOD_MS);
 	}

@@ -558,25 +558,36 @@ static void nft_closep(struct nft **nft)
 	nft_close(*nft);
 }
 
-int nft_read(const char *interface, struct nft_counters *out, struct err *err)
+/* One try, on a socket of its own: what a broken dump leaves unread goes with it. 1: again. */
+static int try_read(const char *table, struct nft_counters *out, struct err *err)
 {
 	_cleanup_(nft_closep) struct nft *nft = NULL;
-	struct nft_counters read;
-	char table[NFT_TABLE_MAX];
+	struct nft_counters read = { 0 };
 	int ret = nft_open(&nft, err);
 
 	if (ret < 0)
 		return ret;
-	nft_table_name(interface, table);
-	/* EINTR: somebody changed some rules meanwhile, and the dump may be of neither state. */
-	ret = -EINTR;
-	for (int i = 0; i < READ_TRIES && ret == -EINTR; i++) {
-		read = (struct nft_counters){ 0 };
-		ret = read_table(nft, table, &read);
-	}
+	ret = read_table(nft, table, &read);
+	if (ret == -EINTR)
+		return 1;
 	if (ret < 0)
 		return err_set(err, N2X_SYSTEM, "nftables: cannot read table ip %s: %s", table,
 			       strerror(-ret));
 	*out = read;
 	return 0;
+}
+
+int nft_read(const char *interface, struct nft_counters *out, struct err *err)
+{
+	char table[NFT_TABLE_MAX];
+	int ret = 1;
+
+	nft_table_name(interface, table);
+	/* EINTR: somebody changed some rules meanwhile, and the dump may be of neither state. */
+	for (int i = 0; i < READ_TRIES && ret == 1; i++)
+		ret = try_read(table, out, err);
+	if (ret == 1)
+		return err_set(err, N2X_SYSTEM,
+			       "nftables: rules change too fast to read table ip %s", table);
+	return ret;
 }

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Runs every test of the tiers named (default: all): run.sh [TIER...]
+# Runs every test of the tiers named (default: all), or one of a tier: run.sh [TIER|TIER/test_NAME...]
 # A test is any build/tests/TIER/test_* or tests/TIER/test_*.sh: none can be forgotten. It passes with exit 0, is
 # skipped with 77 (its last line says why) and fails with anything else. All skipped, or none found, is a failure.
 set -u
@@ -10,12 +10,13 @@ tiers=("$@")
 [ ${#tiers[@]} -gt 0 ] || tiers=(unit bpf netns)
 passed=0 failed=0 skipped=0
 mkdir -p "$BUILD/log"
-for tier in "${tiers[@]}"; do
-	found=0
+for which in "${tiers[@]}"; do
+	found=0 tier=${which%%/*}
 	for t in "$BUILD/tests/$tier"/test_* "tests/$tier"/test_*.sh; do
 		[[ -f $t && -x $t ]] || continue
-		found=1
 		name=$tier/$(basename "$t" .sh)
+		[[ $which == "$tier" || $which == "$name" ]] || continue
+		found=1
 		log=$BUILD/log/${name//\//-}.log
 		start=$SECONDS
 		"$t" >"$log" 2>&1
@@ -30,7 +31,7 @@ for tier in "${tiers[@]}"; do
 		    failed=$((failed + 1)) ;;
 		esac
 	done
-	[ $found = 1 ] || { echo "FAIL $tier: no test found"; failed=$((failed + 1)); }
+	[ $found = 1 ] || { echo "FAIL $which: no test found"; failed=$((failed + 1)); }
 done
 [ $((passed + failed)) -gt 0 ] || { echo "everything was skipped"; failed=1; }
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -16,6 +16,15 @@ WHOLE='[.received, .lost, .duplicate, .bad_ip_csum, .bad_udp_csum, .zero_udp_csu
 
 bpftool prog show >/dev/null 2>&1 || lab_skip "the kernel refuses the bpf() system call"
 
+# has FEATURE: does this kernel have it, asked without our program? frags: XDP on packets of several pages (5.18, with this
+# helper). owner: nftables tables that only their process can change, and that go with it (5.12).
+has() {
+	case $1 in
+	frags) grep -qw bpf_xdp_get_buff_len /proc/kallsyms ;;
+	owner) in_gw nft -c 'add table ip n2x_probe { flags owner; }' 2>/dev/null ;;
+	esac
+}
+
 n2x() { in_gw timeout --foreground "$LAB_WAIT" "$N2X" "$@"; }
 
 status() { n2x migrate status -c "$CONF" --json; }

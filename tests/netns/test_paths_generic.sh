@@ -10,7 +10,9 @@ lab_up || exit 1
 . "$LAB_ROOT/tests/netns/lib.sh"
 
 # shellcheck disable=SC2034 # all for paths.sh
-MODE=generic FRAGS=xdp.frags SETUP=("attach=[vxlan1]")
+SETUP=("attach=[vxlan1]") MODE=generic FRAGS=xdp.frags
+# shellcheck disable=SC2034
+has frags || FRAGS=xdp
 # shellcheck source=tests/netns/paths.sh
 . "$LAB_ROOT/tests/netns/paths.sh"
 finish

@@ -89,7 +89,9 @@ for foreign in '' 'chain other { counter; }' 'chain other { }' 'chain leak { cou
 	no "foreign table: $foreign" 5 "table ip nfq2xdp_br0 has other chains than ours" n2x run nfqueue -c "$CONF"
 	in_gw nft delete table ip nfq2xdp_br0
 done
-if mkfifo /run/lab/nft && start owner in_gw sh -c 'exec nft -i </run/lab/nft 2>&1' && exec 9>/run/lab/nft &&
+if ! has owner; then
+	echo "# this kernel has no tables with an owner"
+elif mkfifo /run/lab/nft && start owner in_gw sh -c 'exec nft -i </run/lab/nft 2>&1' && exec 9>/run/lab/nft &&
 	echo 'add table ip nfq2xdp_br0 { flags owner; }; list tables' >&9 && wait_line owner 'table ip nfq2xdp_br0'; then
 	SETTING=$(everything)
 	no "table of another process" 5 \
