@@ -80,7 +80,7 @@ test: deps ## every tier that can run here
 
 tests: $(TEST_BIN) $(LAB_BIN)
 
-vm: ## the bpf and netns tiers on other kernels, under qemu
+vm: ## the bpf tier and parts of netns on other kernels, under qemu
 	$(Q)$(MAKE) --no-print-directory deps VM=1
 	$(Q)$(MAKE) --no-print-directory all tests
 	$(Q)tests/vm/run.sh matrix
