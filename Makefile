@@ -13,18 +13,18 @@ say      = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
 # Debian and Ubuntu packages: to build and run, to test, and (VM=1) to test on other kernels.
 DEPS     = make gcc libc6-dev linux-libc-dev clang llvm bpftool pkg-config libbpf-dev libelf-dev \
 	   libnetfilter-queue-dev libnftnl-dev libmnl-dev libcyaml-dev libyaml-dev libjansson-dev \
-	   libevent-dev libcap-ng-dev scdoc
+	   libevent-dev libcap-ng-dev libpcap-dev scdoc
 DEPS    += libcmocka-dev libclang-rt-dev clang-format-14 clang-tidy-14 shellcheck iproute2 nftables iptables \
 	   procps ethtool jq util-linux
-DEPS_VM  = qemu-system-x86 busybox-static cpio xz-utils ca-certificates
+DEPS_VM  = qemu-system-x86 busybox-static netbase cpio xz-utils ca-certificates
 
-PKGS     = libbpf libnetfilter_queue libnftnl libmnl libcyaml yaml-0.1 jansson libevent_core libcap-ng
+PKGS     = libbpf libnetfilter_queue libnftnl libmnl libcyaml yaml-0.1 jansson libevent_core libcap-ng libpcap
 WARN     = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
 CFLAGS  ?= -O2 -g
 SAN     :=
 CPPFLAGS_ALL = -I. -I$(BUILD) -D_GNU_SOURCE -DVERSION='"$(VERSION)"' $(CPPFLAGS)
 CFLAGS_ALL   = -std=gnu17 $(WARN) $(SAN) $(CFLAGS) $(shell pkg-config --cflags $(PKGS))
-LDLIBS_ALL   = $(shell pkg-config --libs $(PKGS)) -lpthread
+LDLIBS_ALL   = $(shell pkg-config --libs $(PKGS)) -lpthread -lm
 BPF_CFLAGS   = --target=bpf -mcpu=v3 -std=gnu17 -O2 -g -Wall -Wextra -Wshadow -Werror \
 	       -Wimplicit-int-conversion -I. -I/usr/include/$(shell $(CC) -print-multiarch)
 FUZZ_CFLAGS  = -std=gnu17 -Wall -Wextra -Wshadow -Wimplicit-int-conversion -Werror -O1 -g -I. -D_GNU_SOURCE \
@@ -34,7 +34,7 @@ LIB_SRC  := $(filter-out %.bpf.c,$(wildcard core/*.c rules/*.c xdp/*.c nfq-fallb
 BPF_SRC  := $(wildcard xdp/*.bpf.c)
 VEC_SRC  := $(wildcard tests/vectors/*.c)
 TEST_SRC := $(wildcard tests/unit/test_*.c tests/bpf/test_*.c tests/netns/test_*.c)
-LAB_SRC  := $(wildcard tests/lab/*.c)
+LAB_SRC  := $(wildcard tests/lab/*.c tests/bench/*.c) tests/faults/kill_at.c
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 
 obj       = $(patsubst %.c,$(BUILD)/%.o,$(1))
@@ -46,7 +46,7 @@ FUZZ_BIN := $(patsubst %.c,$(BUILD)/%,$(FUZZ_SRC))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all deps demo test lint asan fuzz help install clean tests vm
+.PHONY: all deps demo test lint asan fuzz faults bench help install clean tests vm
 
 all: $(BUILD)/nfq2xdp ## build the binary: build/nfq2xdp
 
@@ -78,7 +78,17 @@ test: deps ## every tier that can run here
 	$(Q)$(MAKE) --no-print-directory all tests
 	$(Q)tests/run.sh $(TIERS)
 
-tests: $(TEST_BIN) $(LAB_BIN)
+bench: deps ## what the lease costs a packet
+	$(Q)$(MAKE) --no-print-directory all tests
+	$(Q)BUILD=$(BUILD) tests/faults/defects.sh nolease >/dev/null
+	$(Q)$(BUILD)/tests/bench/bench_lease $(BUILD)/xdp/nfq2xdp.bpf.o \
+		$(BUILD)/faults/defect-nolease/build/xdp/nfq2xdp.bpf.o
+
+faults: deps ## the fault suite in its long form: 100 cycles, every kill point (make test has a short one)
+	$(Q)$(MAKE) --no-print-directory all tests
+	$(Q)tests/faults/run.sh
+
+tests: $(TEST_BIN) $(LAB_BIN) $(BUILD)/tests/faults/foreign.bpf.o
 
 vm: ## the bpf tier and parts of netns on other kernels, under qemu
 	$(Q)$(MAKE) --no-print-directory deps VM=1
@@ -128,4 +138,4 @@ $(FUZZ_BIN): $(BUILD)/%: %.c $(wildcard tests/fuzz/*.[ch]) $(wildcard core/*.h) 
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$@)$(CLANG) $(FUZZ_CFLAGS) -o $@ $< $(filter-out $(FUZZ_SRC),$(wildcard tests/fuzz/*.c))
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)

@@ -7,8 +7,9 @@
  * two builds with different layouts never read each other's maps.
  *
  * Invariants (cited as "abi I1" and so on in code and tests):
- *  I1  A struct df_ctl of all zero bytes means: share 0. A reader that sees any mix of a valid old
- *      value and zeros selects according to the old value or selects nothing.
+ *  I1  The first two words of a struct df_ctl are the share, and zero is share 0: in this and every other
+ *      ABI_VERSION, so that any build can take down what another put up. A reader that sees any mix of
+ *      a valid old value and zeros selects according to the old value or selects nothing.
  *  I2  Every packet raises exactly one counter of enum df_reason, in exactly one path's df_stats,
  *      for each time that path sees it.
  *  I3  New reasons are appended before DF_REASON_MAX and raise ABI_VERSION.
@@ -17,7 +18,9 @@
 
 #include <linux/types.h>
 
-#define ABI_VERSION 1
+#ifndef ABI_VERSION /* the tests build the version after this one, too */
+#define ABI_VERSION 2
+#endif
 
 #define DF_PORTS_MAX 16 /* match.dport */
 #define DF_VNIS_MAX  16 /* match.vni */
@@ -70,22 +73,36 @@ enum df_share_kind {
 	DF_SHARE_NTH, /* every n-th matching packet, counted per CPU: n in 1.. */
 	DF_SHARE_FLOW, /* flows whose 32-bit hash is below n: n = percent * 2^32 / 100 */
 	DF_SHARE_ALL, /* everything */
+	DF_SHARE_TRIAL, /* nothing, for a moment: the NFQUEUE path shows that it can carry all */
 	DF_SHARE_KIND_MAX
 };
 
 /*
- * Run-time control, the one entry of the pinned array "ctl". share_kind and share_n are the share.
+ * Run-time control, the one entry of the pinned array "ctl", which user space maps into its memory:
+ * every word is written by itself, so that who extends a lease cannot undo a share that somebody else
+ * took down meanwhile. kind and n of the share are one aligned 64-bit word.
+ *
  * deadline is the lease: a jiffies64 value from which on the program acts as if the share were 0; 0
- * is "no lease". What follows is for the reader of the map; the program does not look at it.
+ * is "no lease". What follows it is for the readers of the map; the program does not look at it.
  */
 struct df_ctl {
 	__u32 share_kind; /* enum df_share_kind */
 	__u32 share_n;
 	__u64 deadline;
+	__u64 confirm_by; /* jiffies64; the rollout is confirmed by then, or goes back. 0: none */
 	__u32 generation; /* number of the rollout, from 1 */
+	__u32 confirmed; /* the generation that was confirmed; 0: none */
 	__u32 writes; /* share writes since this rollout's start */
-	__u32 done; /* 1: the NFQUEUE path was taken away on purpose */
-	__u32 pad;
+	__u32 step; /* of a rollout by itself, from 1; 0: none */
+	__u32 flags; /* enum df_ctl_flags */
+	__u32 hz; /* jiffies a second */
+};
+
+enum df_ctl_flags {
+	DF_CTL_DONE = 1 << 0, /* the NFQUEUE path was taken away on purpose */
+	DF_CTL_HELD = 1 << 1, /* an operator said: no step up */
+	DF_CTL_UNSURE = 1 << 2, /* a gate is inconclusive: no step up */
+	DF_CTL_WHOLE = 1 << 3, /* every attach point is there: the attach was not killed half way */
 };
 
 /* One per CPU in the pinned map "stats"; one per worker thread in the NFQUEUE path. */
@@ -99,8 +116,10 @@ _Static_assert(sizeof(struct df_policy) == 104, "layout");
 _Static_assert(__builtin_offsetof(struct df_policy, vni) == 32, "layout");
 _Static_assert(__builtin_offsetof(struct df_policy, n_dport) == 96, "layout");
 _Static_assert(__builtin_offsetof(struct df_policy, min_len) == 100, "layout");
-_Static_assert(sizeof(struct df_ctl) == 32, "layout");
+_Static_assert(sizeof(struct df_ctl) == 48, "layout");
+_Static_assert(__builtin_offsetof(struct df_ctl, share_kind) == 0, "I1");
 _Static_assert(__builtin_offsetof(struct df_ctl, deadline) == 8, "layout");
-_Static_assert(__builtin_offsetof(struct df_ctl, generation) == 16, "layout");
+_Static_assert(__builtin_offsetof(struct df_ctl, generation) == 24, "layout");
+_Static_assert(__builtin_offsetof(struct df_ctl, hz) == 44, "layout");
 _Static_assert(sizeof(struct df_stats) == 8 * DF_REASON_MAX + 8, "layout");
 _Static_assert(DF_REASON_MAX == 16, "a new reason: raise ABI_VERSION and name it in core/names.h");

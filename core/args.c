@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +17,8 @@ enum {
 	OPT_BY,
 	OPT_DETACH,
 	OPT_LINK_RESET,
-	OPT_LOCAL_ONLY
+	OPT_LOCAL_ONLY,
+	OPT_EXAMPLE
 };
 
 static const struct option options[] = {
@@ -30,6 +32,7 @@ static const struct option options[] = {
 	{ "detach", no_argument, NULL, OPT_DETACH },
 	{ "allow-link-reset", no_argument, NULL, OPT_LINK_RESET },
 	{ "local-only", no_argument, NULL, OPT_LOCAL_ONLY },
+	{ "example", required_argument, NULL, OPT_EXAMPLE },
 	{ 0 },
 };
 
@@ -69,6 +72,20 @@ static int parse_split(const struct split *split, struct share *out, struct err 
 	return 0;
 }
 
+static int parse_generation(const char *command, const char *text, unsigned int *out,
+			    struct err *err)
+{
+	unsigned long n = text ? strtoul(text, NULL, 10) : 0;
+
+	if (!text || strspn(text, "0123456789") != strlen(text) || n < 1 || n > INT_MAX)
+		return err_set(
+			err, N2X_USAGE,
+			"%s: which generation? Give its number, as nfq2xdp migrate status prints it",
+			command);
+	*out = (unsigned int)n;
+	return 0;
+}
+
 static bool allowed(int opt, unsigned int want)
 {
 	switch (opt) {
@@ -85,6 +102,8 @@ static bool allowed(int opt, unsigned int want)
 		return want & ARGS_DETACH;
 	case OPT_LOCAL_ONLY:
 		return want & ARGS_LOCAL_ONLY;
+	case OPT_EXAMPLE:
+		return want & ARGS_EXAMPLE;
 	default:
 		return true;
 	}
@@ -133,6 +152,9 @@ static void take(int opt, struct args *args, struct split *split)
 	case OPT_LOCAL_ONLY:
 		args->local_only = true;
 		break;
+	case OPT_EXAMPLE:
+		args->example = optarg;
+		break;
 	}
 }
 
@@ -159,6 +181,14 @@ int args_parse(int argc, char **argv, unsigned int want, struct args *out, struc
 	}
 	if (want & ARGS_INSTANCE && optind < argc)
 		args.instance = argv[optind++];
+	if (want & ARGS_GENERATION && parse_generation(argv[0], optind < argc ? argv[optind] : NULL,
+						       &args.generation, err) < 0)
+		return -N2X_USAGE;
+	optind += want & ARGS_GENERATION ? 1 : 0;
+	if (want & ARGS_FILE && optind >= argc)
+		return err_set(err, N2X_USAGE, "%s: which file?", argv[0]);
+	if (want & ARGS_FILE)
+		args.file = argv[optind++];
 	if (optind < argc)
 		return err_set(err, N2X_USAGE, "%s: '%s' is too much", argv[0], argv[optind]);
 	if (args.allow_link_reset && !args.detach)

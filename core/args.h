@@ -14,11 +14,17 @@ enum args_want {
 	ARGS_INSTANCE = 1 << 3, /* one optional operand */
 	ARGS_DETACH = 1 << 4, /* --detach, --allow-link-reset */
 	ARGS_LOCAL_ONLY = 1 << 5, /* --local-only */
+	ARGS_GENERATION = 1 << 6, /* one required operand, a number from 1 */
+	ARGS_FILE = 1 << 7, /* one required operand, a path */
+	ARGS_EXAMPLE = 1 << 8, /* --example DIR */
 };
 
 struct args {
 	const char *config;
 	const char *instance; /* the operand, or NULL */
+	unsigned int generation; /* ARGS_GENERATION */
+	const char *file; /* ARGS_FILE */
+	const char *example; /* --example, or NULL */
 	struct share share; /* ARGS_SPLIT: what was asked for */
 	bool json;
 	bool dry_run;

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "core/abi.h"
 #include "core/util.h"
 
 uint64_t instance_netns(void)
@@ -48,17 +47,17 @@ void instance_unescape(const char *name, char *out, size_t size)
 	out[used] = '\0';
 }
 
-void instance_pin_dir(const char *name, char out[PATH_MAX])
+void instance_pin_dir(unsigned int version, const char *name, char out[PATH_MAX])
 {
 	char escaped[64] = "";
 
 	if (name)
 		instance_escape(name, escaped, sizeof(escaped));
-	snprintf(out, PATH_MAX, "%s/nfq2xdp/v%d/%" PRIu64 "%s%s", INSTANCE_BPFFS, ABI_VERSION,
+	snprintf(out, PATH_MAX, "%s/nfq2xdp/v%u/%" PRIu64 "%s%s", INSTANCE_BPFFS, version,
 		 instance_netns(), name ? "/" : "", escaped);
 }
 
-static void run_path(const char *name, const char *suffix, char out[PATH_MAX])
+void instance_run_path(const char *name, const char *suffix, char out[PATH_MAX])
 {
 	snprintf(out, PATH_MAX, "%s/%" PRIu64 "-%s.%s", INSTANCE_RUN_DIR, instance_netns(), name,
 		 suffix);
@@ -73,15 +72,16 @@ int instance_lock(const char *name, const char *suffix, struct err *err)
 	if (mkdir(INSTANCE_RUN_DIR, 0755) < 0 && errno != EEXIST)
 		return err_set(err, N2X_SYSTEM, "%s: %s: create it for this user", INSTANCE_RUN_DIR,
 			       strerror(errno));
-	run_path(name, suffix, path);
+	instance_run_path(name, suffix, path);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (fd < 0)
 		return err_set(err, N2X_SYSTEM, "%s: %s", path, strerror(errno));
 	if (fcntl(fd, F_SETLK, &lock) == 0)
 		return TAKE_FD(fd);
 	return err_set(err, N2X_FOREIGN, "%s: %s (pid %d): wait for it, or end it", name,
-		       strcmp(suffix, "lock") ? "the NFQUEUE path runs already"
-					      : "another nfq2xdp command is changing it",
+		       !strcmp(suffix, "lock")   ? "another nfq2xdp command is changing it"
+		       : !strcmp(suffix, "auto") ? "migrate auto runs its rollout"
+						 : "the NFQUEUE path runs already",
 		       instance_holder(fd));
 }
 
@@ -89,7 +89,7 @@ int instance_peek(const char *name, const char *suffix)
 {
 	char path[PATH_MAX];
 
-	run_path(name, suffix, path);
+	instance_run_path(name, suffix, path);
 	return open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 }
 

@@ -6,6 +6,9 @@
  *	/sys/fs/bpf/nfq2xdp/v<ABI>/<netns>/<instance>/	pinned maps and links
  *	/run/nfq2xdp/<netns>-<instance>.nfqueue	the NFQUEUE path's counters; locked while it runs
  *	/run/nfq2xdp/<netns>-<instance>.lock	locked by a command that changes the instance
+ *	/run/nfq2xdp/<netns>-<instance>.auto	locked by the process that runs a rollout
+ *	/run/nfq2xdp/<netns>-<instance>.rules	the operator's rules as they were
+ *	/var/lib/nfq2xdp/<instance>/journal.jsonl	what was intended, and what happened
  */
 #pragma once
 
@@ -18,6 +21,7 @@
 
 #define INSTANCE_BPFFS   "/sys/fs/bpf"
 #define INSTANCE_RUN_DIR "/run/nfq2xdp"
+#define INSTANCE_LIB_DIR "/var/lib/nfq2xdp"
 
 /* Inode number of the calling thread's network namespace, 0 when /proc is not there. */
 uint64_t instance_netns(void);
@@ -26,15 +30,20 @@ uint64_t instance_netns(void);
 void instance_escape(const char *name, char *out, size_t size);
 void instance_unescape(const char *name, char *out, size_t size);
 
-/* The directory of pins; of all instances of this namespace when name is NULL. */
-void instance_pin_dir(const char *name, char out[PATH_MAX]);
+/*
+ * The directory of pins; of all instances of this namespace when name is NULL. The version is
+ * ABI_VERSION, or that of another build.
+ */
+void instance_pin_dir(unsigned int version, const char *name, char out[PATH_MAX]);
 
 /*
  * Opens a file of the instance in /run, making it and the directory, and locks it for this process.
- * suffix: "lock" (held by a command that changes the instance, one at a time) or "nfqueue". Returns a
- * descriptor to close, -N2X_FOREIGN naming the process that has it, or -N2X_SYSTEM.
+ * suffix: "lock" (held by a command that changes the instance, one at a time), "auto" or "nfqueue".
+ * Returns a descriptor to close, -N2X_FOREIGN naming the process that has it, or -N2X_SYSTEM.
  */
 int instance_lock(const char *name, const char *suffix, struct err *err);
+
+void instance_run_path(const char *name, const char *suffix, char out[PATH_MAX]);
 
 /* Opens such a file for reading, if it is there. Returns a descriptor, or -1. */
 int instance_peek(const char *name, const char *suffix);

@@ -88,7 +88,8 @@ static int add(struct event **out, struct event *ev, const struct timeval *perio
 int loop_wait(const struct loop *loop)
 {
 	_cleanup_(down) struct running run = { .loop = loop, .base = event_base_new() };
-	const struct timeval second = { .tv_sec = 1 };
+	const long ms = loop->period_ms ? loop->period_ms : 1000;
+	const struct timeval period = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
 	int ret = run.base ? 0 : -ENOMEM;
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(signals) && ret == 0; i++)
@@ -97,7 +98,7 @@ int loop_wait(const struct loop *loop)
 	if (ret == 0 && loop->fd >= 0)
 		ret = add(&run.fd, event_new(run.base, loop->fd, EV_READ, on_fd, &run), NULL);
 	if (ret == 0 && loop->tick)
-		ret = add(&run.tick, event_new(run.base, -1, EV_PERSIST, on_tick, &run), &second);
+		ret = add(&run.tick, event_new(run.base, -1, EV_PERSIST, on_tick, &run), &period);
 	if (ret < 0)
 		return ret;
 	mask(SIG_UNBLOCK);

@@ -27,10 +27,8 @@ _Static_assert(sizeof(df_reason_name) / sizeof(df_reason_name[0]) == DF_REASON_M
 	       "every reason has a name");
 
 static const char *const df_share_kind_name[] = {
-	[DF_SHARE_NONE] = "0",
-	[DF_SHARE_NTH] = "nth",
-	[DF_SHARE_FLOW] = "flow",
-	[DF_SHARE_ALL] = "all",
+	[DF_SHARE_NONE] = "0",  [DF_SHARE_NTH] = "nth",     [DF_SHARE_FLOW] = "flow",
+	[DF_SHARE_ALL] = "all", [DF_SHARE_TRIAL] = "trial",
 };
 
 _Static_assert(sizeof(df_share_kind_name) / sizeof(df_share_kind_name[0]) == DF_SHARE_KIND_MAX,

@@ -30,6 +30,15 @@ bool netdev_is_bridge(const char *interface)
 	return fd >= 0 && ioctl(fd, SIOCETHTOOL, &req) == 0 && !strcmp(info.driver, "bridge");
 }
 
+bool netdev_running(const char *interface)
+{
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq req = { 0 };
+
+	snprintf(req.ifr_name, sizeof(req.ifr_name), "%s", interface);
+	return fd >= 0 && ioctl(fd, SIOCGIFFLAGS, &req) == 0 && req.ifr_flags & IFF_RUNNING;
+}
+
 bool netdev_bridge_hidden(void)
 {
 	_cleanup_file_ FILE *f = fopen("/proc/sys/net/bridge/bridge-nf-call-iptables", "re");

@@ -26,6 +26,8 @@ void policy_defaults(struct policy *out)
 	memcpy(out->rollout.steps, steps, sizeof(steps));
 	out->rollout.n_steps = sizeof(steps) / sizeof(steps[0]);
 	out->rollout.hold_ns = 60 * SEC_NS;
+	out->rollout.samples = 1000;
+	out->rollout.give_up_ns = 600 * SEC_NS;
 	out->rollout.lease_ns = 5 * SEC_NS;
 	out->rollout.confirm_within_ns = 1800 * SEC_NS;
 }
@@ -108,6 +110,9 @@ const char *share_format(const struct share *share, char *buf, size_t size)
 		break;
 	case DF_SHARE_ALL:
 		snprintf(buf, size, "all");
+		break;
+	case DF_SHARE_TRIAL:
+		snprintf(buf, size, "0 (trial)");
 		break;
 	default:
 		snprintf(buf, size, "?");

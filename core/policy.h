@@ -6,8 +6,10 @@
  *	match:    { protocol: udp, dport: [31765] } # optional: encap: vxlan, vni: [1, 2]
  *	action:   { clear-df: { min-length: 0 }, ip-id: keep }  # ip-id: keep | assign
  *	xdp:      { attach: [vxlan1], mode: auto }  # mode: auto | native | generic
- *	nfqueue:  { queue: 0, threads: 1, fail: open }          # fail: open | closed
- *	rollout:  { steps: [1/100, 1/10, 1/2, all], hold: 60s, lease: 5s, confirm-within: 30m }
+ *	nfqueue:  { queue: 0, threads: 1, fail: open, daemon: own }
+ *	          # fail: open | closed; daemon: own | external
+ *	rollout:  { steps: [1/100, 1/10, 1/2, all], hold: 60s, samples: 1000, give-up-after: 10m,
+ *	            lease: 5s, confirm-within: 30m, on-legacy-down: stay-xdp }   # stay-xdp | pass
  *
  * Required: interface, match.dport, xdp.attach. Everything else has the default of
  * policy_defaults().
@@ -28,6 +30,16 @@
 
 enum attach_mode { ATTACH_AUTO, ATTACH_NATIVE, ATTACH_GENERIC, ATTACH_MODE_MAX };
 enum nfq_fail { NFQ_FAIL_OPEN, NFQ_FAIL_CLOSED, NFQ_FAIL_MAX };
+enum nfq_daemon {
+	NFQ_DAEMON_OWN, /* run nfqueue */
+	NFQ_DAEMON_EXTERNAL, /* the operator's: his rule stays, made DF-aware */
+	NFQ_DAEMON_MAX
+};
+enum legacy_down {
+	LEGACY_DOWN_STAY, /* XDP keeps the share it has */
+	LEGACY_DOWN_PASS, /* share 0: packets pass with DF set */
+	LEGACY_DOWN_MAX
+};
 
 /* What XDP takes: the two words of struct df_ctl. */
 struct share {
@@ -47,13 +59,17 @@ struct policy {
 		uint16_t queue; /* first queue number; queue + threads - 1 is the last */
 		uint16_t threads; /* 1..POLICY_THREADS_MAX */
 		enum nfq_fail fail;
+		enum nfq_daemon daemon;
 	} nfqueue;
 	struct {
 		struct share steps[POLICY_STEPS_MAX];
 		unsigned int n_steps;
-		uint64_t hold_ns;
+		uint64_t hold_ns; /* a step lasts at least this long */
+		uint32_t samples; /* and until this many matching packets were seen in it */
+		uint64_t give_up_ns; /* so long a step may be inconclusive before it goes back */
 		uint64_t lease_ns; /* at least 1 s */
 		uint64_t confirm_within_ns;
+		enum legacy_down on_legacy_down; /* when there is nothing to go back to */
 	} rollout;
 };
 

@@ -38,12 +38,12 @@ struct policy_text {
 	value_text interface;
 	value_text dport[DF_PORTS_MAX], vni[DF_VNIS_MAX], attach[POLICY_ATTACH_MAX];
 	uint8_t dport_count, vni_count, attach_count;
-	uint8_t protocol, encap, ip_id, mode, fail;
+	uint8_t protocol, encap, ip_id, mode, fail, daemon, on_legacy_down;
 	value_text min_length;
 	value_text queue, threads;
 	value_text steps[POLICY_STEPS_MAX];
 	uint8_t steps_count;
-	value_text hold, lease, confirm_within;
+	value_text hold, samples, give_up_after, lease, confirm_within;
 };
 
 /* libcyaml leaves an absent enum 0: the value 0 must be the default of policy_defaults(). */
@@ -57,11 +57,19 @@ static const cyaml_strval_t mode_words[] = { { "auto", ATTACH_AUTO },
 					     { "generic", ATTACH_GENERIC } };
 static const cyaml_strval_t fail_words[] = { { "open", NFQ_FAIL_OPEN },
 					     { "closed", NFQ_FAIL_CLOSED } };
-_Static_assert(!DF_ENCAP_NONE && !DF_IP_ID_KEEP && !ATTACH_AUTO && !NFQ_FAIL_OPEN, "0 is default");
+static const cyaml_strval_t daemon_words[] = { { "own", NFQ_DAEMON_OWN },
+					       { "external", NFQ_DAEMON_EXTERNAL } };
+static const cyaml_strval_t legacy_down_words[] = { { "stay-xdp", LEGACY_DOWN_STAY },
+						    { "pass", LEGACY_DOWN_PASS } };
+_Static_assert(!DF_ENCAP_NONE && !DF_IP_ID_KEEP && !ATTACH_AUTO && !NFQ_FAIL_OPEN &&
+		       !NFQ_DAEMON_OWN && !LEGACY_DOWN_STAY,
+	       "0 is default");
 _Static_assert(ARRAY_SIZE(encap_words) == DF_ENCAP_MAX, "every word");
 _Static_assert(ARRAY_SIZE(ip_id_words) == DF_IP_ID_MAX, "every word");
 _Static_assert(ARRAY_SIZE(mode_words) == ATTACH_MODE_MAX, "every word");
 _Static_assert(ARRAY_SIZE(fail_words) == NFQ_FAIL_MAX, "every word");
+_Static_assert(ARRAY_SIZE(daemon_words) == NFQ_DAEMON_MAX, "every word");
+_Static_assert(ARRAY_SIZE(legacy_down_words) == LEGACY_DOWN_MAX, "every word");
 
 /* clang-format off */
 #define REQUIRED CYAML_FLAG_DEFAULT
@@ -104,13 +112,17 @@ static const cyaml_schema_field_t nfqueue_fields[] = {
 	TEXT("queue", OPTIONAL, queue),
 	TEXT("threads", OPTIONAL, threads),
 	WORD("fail", fail, fail_words),
+	WORD("daemon", daemon, daemon_words),
 	CYAML_FIELD_END
 };
 static const cyaml_schema_field_t rollout_fields[] = {
 	LIST("steps", OPTIONAL, steps),
 	TEXT("hold", OPTIONAL, hold),
+	TEXT("samples", OPTIONAL, samples),
+	TEXT("give-up-after", OPTIONAL, give_up_after),
 	TEXT("lease", OPTIONAL, lease),
 	TEXT("confirm-within", OPTIONAL, confirm_within),
+	WORD("on-legacy-down", on_legacy_down, legacy_down_words),
 	CYAML_FIELD_END
 };
 static const cyaml_schema_field_t policy_fields[] = {
@@ -678,6 +690,7 @@ static int nfqueue_read(struct source *s, struct policy_text *t, struct policy *
 	p->nfqueue.queue = (uint16_t)first;
 	p->nfqueue.threads = (uint16_t)n;
 	p->nfqueue.fail = t->fail;
+	p->nfqueue.daemon = t->daemon;
 	return r;
 }
 
@@ -717,8 +730,15 @@ static int steps_read(struct source *s, struct policy_text *t, struct policy *p)
 
 static int rollout_read(struct source *s, struct policy_text *t, struct policy *p)
 {
+	static const struct range samples = { "rollout.samples", "a number of packets", 1,
+					      1000000000 };
+
+	p->rollout.on_legacy_down = t->on_legacy_down;
 	return steps_read(s, t, p) ?:
+		       number(s, &samples, 0, t->samples, &p->rollout.samples) ?:
 		       duration(s, "rollout.hold", t->hold, 0, &p->rollout.hold_ns) ?:
+		       duration(s, "rollout.give-up-after", t->give_up_after, NS_PER_S,
+				&p->rollout.give_up_ns) ?:
 		       duration(s, "rollout.lease", t->lease, NS_PER_S, &p->rollout.lease_ns) ?:
 		       duration(s, "rollout.confirm-within", t->confirm_within, 0,
 				&p->rollout.confirm_within_ns);

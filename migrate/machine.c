@@ -10,18 +10,18 @@
 #include "core/instance.h"
 #include "core/util.h"
 
-#define VERIFY_PERIOD_MS 2 /* between two readings of XDP's counter */
-#define VERIFY_STILL     5 /* readings in a row without a change: it stands still */
-#define VERIFY_LIMIT_MS  1000
 #define LOCK_LIMIT_MS    1000 /* a move of the share takes milliseconds */
-#define STOP_LIMIT_MS    15000 /* the NFQUEUE path drains for at most 5 s */
+#define EFFECT_LIMIT_NS  100000000U
+#define EMPTY_LIMIT_MS   5000 /* what waits when XDP takes all is soon handled */
+#define RESTORE_LEASE_NS 10000000000ULL
 
 const char *const machine_state_name[MACHINE_STATE_MAX] = {
-	[MACHINE_IDLE] = "IDLE", [MACHINE_SHADOW] = "SHADOW", [MACHINE_SPLIT] = "SPLIT",
-	[MACHINE_FULL] = "FULL", [MACHINE_DONE] = "DONE",     [MACHINE_ROLLED_BACK] = "ROLLED_BACK",
+	[MACHINE_IDLE] = "IDLE", [MACHINE_SHADOW] = "SHADOW",           [MACHINE_SPLIT] = "SPLIT",
+	[MACHINE_FULL] = "FULL", [MACHINE_CONFIRMED] = "CONFIRMED",     [MACHINE_DONE] = "DONE",
+	[MACHINE_HOLD] = "HOLD", [MACHINE_ROLLED_BACK] = "ROLLED_BACK",
 };
 
-static uint64_t now_ns(void)
+uint64_t machine_now_ns(void)
 {
 	struct timespec ts;
 
@@ -34,16 +34,24 @@ static uint64_t cleared(const uint64_t reason[DF_REASON_MAX])
 	return reason[DF_CLEARED] + reason[DF_CLEARED_ID0] + reason[DF_CLEARED_ASSIGNED];
 }
 
-static enum machine_state state_of(const struct df_ctl *ctl)
+static enum machine_state state_of(const struct xdp_state *xdp)
 {
-	switch (ctl->share_kind) {
-	case DF_SHARE_NONE:
-		return ctl->writes ? MACHINE_ROLLED_BACK : MACHINE_SHADOW;
-	case DF_SHARE_ALL:
-		return ctl->done ? MACHINE_DONE : MACHINE_FULL;
-	default:
+	const struct df_ctl *ctl = &xdp->ctl;
+
+	if (ctl->share_kind == DF_SHARE_NONE && ctl->writes)
+		return MACHINE_ROLLED_BACK;
+	if (xdp->expired)
+		return MACHINE_ROLLED_BACK;
+	if (ctl->flags & (DF_CTL_HELD | DF_CTL_UNSURE))
+		return MACHINE_HOLD;
+	if (ctl->share_kind == DF_SHARE_NONE)
+		return MACHINE_SHADOW;
+	if (ctl->share_kind != DF_SHARE_ALL)
 		return MACHINE_SPLIT;
-	}
+	if (ctl->flags & DF_CTL_DONE)
+		return MACHINE_DONE;
+	return ctl->confirmed && ctl->confirmed == ctl->generation ? MACHINE_CONFIRMED
+								   : MACHINE_FULL;
 }
 
 static __attribute__((format(printf, 2, 3))) void problem(struct machine_status *status,
@@ -66,40 +74,80 @@ static void find_problems(struct machine_status *status)
 		return;
 	if (!xdp->n_points)
 		problem(status, "no attach point is left: roll back with --detach and start again");
-	for (unsigned int i = 0; i < xdp->n_points; i++)
+	for (unsigned int i = 0; i < xdp->n_points; i++) {
 		if (!xdp->point[i].ours)
 			problem(status, "%s: our XDP program is not attached there any more",
 				xdp->point[i].interface);
+		else if (xdp->point[i].stub)
+			problem(status,
+				"%s: the program was replaced by one that does nothing: nfq2xdp migrate "
+				"start puts it back",
+				xdp->point[i].interface);
+	}
 	if (!status->nfq.running && status->state != MACHINE_DONE)
 		problem(status,
 			"the NFQUEUE path does not run: what XDP does not take passes with DF set");
+	if (status->nfq.running && status->nfq.external && !status->nfq.nft.external)
+		problem(status,
+			"our table around the operator's rule is not there: nfq2xdp migrate "
+			"restore goes on with taking it away, migrate start puts it back");
+	if (status->nfq.running && status->state == MACHINE_DONE)
+		problem(status, "done was not finished: nfq2xdp migrate done -c FILE");
 	if (xdp->reason[DF_ERROR])
 		problem(status, "XDP errors: %llu", (unsigned long long)xdp->reason[DF_ERROR]);
 	if (xdp->ctl.share_kind >= DF_SHARE_KIND_MAX)
 		problem(status, "the share in the map is of no known kind: XDP takes nothing");
+	if (xdp->expired)
+		problem(status, "the lease ran out: XDP takes nothing since");
+	if (xdp->ctl.deadline && !xdp->now)
+		problem(status, "the kernel's clock cannot be read: whether the lease holds is not "
+				"known");
 }
 
-int machine_status(const char *instance, struct machine_status *out, struct err *err)
+int machine_status(const struct policy *policy, struct machine_status *out, struct err *err)
 {
 	struct machine_status status = { .state = MACHINE_IDLE };
-	int ret = xdp_read(instance, &status.xdp, err);
+	int ret = xdp_read(policy->interface, &status.xdp, err);
 
 	if (ret == 0) {
 		const uint64_t *reason = status.xdp.reason;
 
-		status.state = state_of(&status.xdp.ctl);
+		status.state = state_of(&status.xdp);
 		status.cleared = cleared(reason);
 		status.matched = status.cleared + reason[DF_NOT_SELECTED] +
 				 reason[DF_LEASE_EXPIRED];
+		status.arriving = status.matched + reason[DF_NO_DF] + reason[DF_BELOW_MIN];
 	} else if (ret != -N2X_INACTIVE) {
 		return ret;
 	}
-	ret = nfq_path_read(instance, &status.nfq, err);
+	ret = fallback_read(policy, &status.nfq, err);
 	if (ret < 0)
 		return ret;
 	find_problems(&status);
 	*out = status;
 	return 0;
+}
+
+struct other {
+	const char *instance;
+	bool found;
+};
+
+static void find_other(const char *instance, unsigned int version, void *ctx)
+{
+	struct other *other = ctx;
+
+	other->found |= version != ABI_VERSION && !strcmp(instance, other->instance);
+}
+
+/* Has a build of another layout pinned something of it? Also while it is being taken over. */
+static bool other_layout(const char *instance)
+{
+	struct other other = { .instance = instance };
+	struct err ignored;
+
+	xdp_instances(find_other, &other, &ignored);
+	return other.found;
 }
 
 int machine_started(const struct policy *policy, bool *already, struct err *err)
@@ -109,21 +157,91 @@ int machine_started(const struct policy *policy, bool *already, struct err *err)
 
 	if (ret == -N2X_SYSTEM)
 		return ret;
-	*already = ret == 0 && there.n_points;
+	*already = ret == 0 && there.n_points && !xdp_half(&there, policy) &&
+		   !other_layout(policy->interface);
 	return *already ? xdp_check(&there, policy, err) : 0;
 }
 
-int machine_start(const struct policy *policy, bool local_only, bool *already, struct err *err)
+/* The next rollout on an attachment that is there: counted anew, from share 0. */
+static int start_anew(const struct policy *policy, int lock, struct err *err)
+{
+	_cleanup_(xdp_ctl_close) struct xdp_ctl ctl = { .clock_fd = -1 };
+	int ret = xdp_ctl_open(policy->interface, &ctl, err);
+	int generation = ret < 0 ? ret : instance_next_generation(lock, err);
+
+	if (generation < 0)
+		return generation;
+	xdp_ctl_zero(&ctl);
+	__atomic_store_n(&ctl.map->generation, (uint32_t)generation, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&ctl.map->writes, 0, __ATOMIC_SEQ_CST);
+	return 0;
+}
+
+int machine_intend(struct journal *journal, const char *what, json_t *more, struct err *err)
+{
+	json_t *line = json_pack("{s:s}", "do", what);
+
+	if (more)
+		json_object_update(line, more);
+	json_decref(more);
+	return journal_write(journal, "intent", line, true, err);
+}
+
+/* What became of an intent. The change is made by now: a journal that is full does not unmake it. */
+int machine_did(struct journal *journal, const char *what, int ret, const struct err *why)
+{
+	struct err ignored;
+
+	journal_write(journal, ret < 0 ? "failed" : "did",
+		      ret < 0 ? json_pack("{s:s, s:s}", "do", what, "why", why->text)
+			      : json_pack("{s:s}", "do", what),
+		      true, &ignored);
+	return ret;
+}
+
+static int attach(const struct policy *policy, struct machine_start *start, int lock,
+		  struct err *err)
+{
+	struct machine_status there = { 0 };
+	int ret = machine_status(policy, &there, err);
+	int generation;
+
+	/* Also what another build left, of another layout. */
+	if (ret == 0 && xdp_half(&there.xdp, policy))
+		ret = -N2X_INACTIVE;
+	if (ret == 0)
+		ret = xdp_upgrade(policy, there.xdp.ctl.generation + 1, &start->upgraded, err);
+	start->already = ret == 0;
+	if (ret == 0 && there.state == MACHINE_ROLLED_BACK)
+		ret = start_anew(policy, lock, err);
+	if (ret != -N2X_INACTIVE)
+		return ret;
+	generation = instance_next_generation(lock, err);
+	return generation < 0 ? generation
+			      : xdp_attach(policy, start->local_only, (uint32_t)generation, err);
+}
+
+int machine_start(const struct policy *policy, struct machine_start *start, struct journal *journal,
+		  struct err *err)
 {
 	_cleanup_close_ int lock = -1;
+	struct xdp_plan plan[POLICY_ATTACH_MAX];
+	bool already = false;
 	int ret = lock = instance_lock(policy->interface, "lock", err);
 
 	if (ret >= 0)
-		ret = machine_started(policy, already, err);
-	if (ret < 0 || *already)
+		ret = machine_started(policy, &already, err);
+	/* Before the first change: whatever can be known to fail. */
+	if (ret == 0 && !already && !xdp_pinned(policy->interface))
+		ret = xdp_plan(policy, start->local_only, plan, err);
+	if (ret == 0)
+		ret = machine_intend(journal, "start", NULL, err);
+	if (ret < 0)
 		return ret;
-	ret = instance_next_generation(lock, err);
-	return ret < 0 ? ret : xdp_attach(policy, local_only, (uint32_t)ret, err);
+	ret = fallback_adopt(policy, err);
+	if (ret == 0)
+		ret = attach(policy, start, lock, err);
+	return machine_did(journal, "start", ret, err);
 }
 
 /* M1: why the share may not rise, as err. */
@@ -135,152 +253,117 @@ static int check_may_rise(const struct policy *policy, const struct machine_stat
 			       policy->interface);
 	if (xdp_check(&status->xdp, policy, err) < 0)
 		return -N2X_NO;
-	if (status->n_problems)
+	if (status->state == MACHINE_DONE)
+		return err_set(err, N2X_NO, "%s: done already", policy->interface);
+	if (status->n_problems && !status->xdp.expired)
 		return err_set(err, N2X_NO, "%s: refused: %s", policy->interface,
 			       status->problem[0]);
+	if (status->xdp.expired)
+		return err_set(
+			err, N2X_NO,
+			"%s: refused: the lease ran out: nfq2xdp migrate start -c FILE begins "
+			"the next rollout",
+			policy->interface);
 	return 0;
 }
 
-static int move(const char *instance, const struct df_ctl *ctl, const struct share *share,
-		struct machine_move *out, struct err *err)
+/* The time from the store until the program was seen to act on it. */
+static uint64_t watch_effect(const struct policy *policy, uint64_t before, uint64_t start)
 {
-	uint64_t start = now_ns();
-	int ret = xdp_share_set(instance, share, err);
+	struct xdp_state now;
+	struct err ignored;
 
+	while (machine_now_ns() - start < EFFECT_LIMIT_NS)
+		if (xdp_read(policy->interface, &now, &ignored) < 0 ||
+		    cleared(now.reason) != before)
+			return machine_now_ns() - start;
+	return 0;
+}
+
+/* The confirm lease of a generation begins with its first step up and goes on through the others. */
+static uint64_t confirm_by(const struct policy *policy, const struct xdp_ctl *ctl)
+{
+	const struct df_ctl *map = ctl->map;
+
+	return map->confirm_by
+		       ? map->confirm_by
+		       : xdp_ctl_after(map, xdp_ctl_now(ctl), policy->rollout.confirm_within_ns);
+}
+
+static int move(const struct policy *policy, const struct machine_status *now,
+		struct xdp_raise *raise, struct machine_move *out, struct err *err)
+{
+	_cleanup_(xdp_ctl_close) struct xdp_ctl ctl = { .clock_fd = -1 };
+	int ret = xdp_ctl_open(policy->interface, &ctl, err);
+	uint64_t start;
+
+	if (ret < 0)
+		return ret;
+	raise->confirm_by = confirm_by(policy, &ctl);
+	start = machine_now_ns();
+	ret = xdp_ctl_raise(&ctl, raise, err);
 	*out = (struct machine_move){
-		.before = { .kind = ctl->share_kind, .n = ctl->share_n },
-		.after = *share,
-		.write_ns = now_ns() - start,
+		.before = raise->from,
+		.after = raise->to,
+		.generation = ctl.map->generation,
+		.write_ns = machine_now_ns() - start,
 	};
+	if (ret == 0)
+		out->effect_ns = watch_effect(policy, now->cleared, start);
 	return ret;
 }
 
-int machine_split(const struct policy *policy, const struct share *share, struct machine_move *out,
-		  struct err *err)
+static json_t *move_json(const struct xdp_raise *raise, uint32_t generation)
 {
+	char from[32], to[32];
+
+	return json_pack("{s:s, s:s, s:i, s:i}", "from",
+			 share_format(&raise->from, from, sizeof(from)), "to",
+			 share_format(&raise->to, to, sizeof(to)), "step", (int)raise->step,
+			 "generation", (int)generation);
+}
+
+int machine_raise(const struct policy *policy, const struct machine_raise *how,
+		  struct journal *journal, struct machine_move *out, struct err *err)
+{
+	struct xdp_raise raise = { .to = how->to, .lease_ns = how->lease_ns, .step = how->step };
 	struct machine_status status;
 	_cleanup_close_ int lock = -1;
 	int ret = lock = instance_lock(policy->interface, "lock", err);
 
 	if (ret >= 0)
-		ret = machine_status(policy->interface, &status, err);
+		ret = machine_status(policy, &status, err);
 	if (ret == 0)
 		ret = check_may_rise(policy, &status, err);
-	if (ret == 0 && status.state == MACHINE_DONE)
-		ret = err_set(err, N2X_NO, "%s: done already", policy->interface);
-	return ret < 0 ? ret : move(policy->interface, &status.xdp.ctl, share, out, err);
-}
-
-/* Waits until XDP's counter stands still. A packet in flight at the write may still be cleared. */
-static int watch_stop(const char *instance, struct err *err)
-{
-	struct xdp_state now;
-	uint64_t last = 0;
-	int still = -1; /* the first reading is no comparison */
-
-	for (int ms = 0; still < VERIFY_STILL && ms < VERIFY_LIMIT_MS; ms += VERIFY_PERIOD_MS) {
-		int ret = xdp_read(instance, &now, err);
-
-		if (ret < 0)
-			return ret;
-		still = still >= 0 && cleared(now.reason) == last ? still + 1 : 0;
-		last = cleared(now.reason);
-		poll(NULL, 0, VERIFY_PERIOD_MS);
-	}
-	if (still < VERIFY_STILL)
-		return err_set(err, N2X_SYSTEM,
-			       "%s: share 0 is written, but XDP still clears packets", instance);
-	return 0;
+	if (ret == 0 && how->writes && *how->writes != status.xdp.ctl.writes)
+		ret = err_set(err, N2X_NO, "somebody else wrote the share meanwhile");
+	if (ret < 0)
+		return ret;
+	raise.from = (struct share){ status.xdp.ctl.share_kind, status.xdp.ctl.share_n };
+	ret = machine_intend(journal, "share", move_json(&raise, status.xdp.ctl.generation), err);
+	return ret < 0 ? ret
+		       : machine_did(journal, "share", move(policy, &status, &raise, out, err),
+				     err);
 }
 
 int machine_settle(const char *instance, struct err *err)
 {
-	const struct share none = { .kind = DF_SHARE_NONE };
+	_cleanup_(xdp_ctl_close) struct xdp_ctl ctl = { .clock_fd = -1 };
 	_cleanup_close_ int fd = instance_peek(instance, "lock");
-	struct xdp_state now;
 	int ret;
 
 	/* Not for ever: a command that hangs must not hold this one. */
 	for (int ms = 0; fd >= 0 && instance_holder(fd) && ms < LOCK_LIMIT_MS; ms++)
 		poll(NULL, 0, 1);
-	ret = xdp_read(instance, &now, err);
-	if (ret == 0 && now.ctl.share_kind != DF_SHARE_NONE)
-		ret = xdp_share_set(instance, &none, err);
+	ret = xdp_ctl_open(instance, &ctl, err);
+	if (ret == 0 && ctl.map->share_kind != DF_SHARE_NONE)
+		xdp_ctl_zero(&ctl);
 	return ret;
 }
 
-/* What a rollback did is true only if somebody carries the packets now. */
-static int check_carried(const char *instance, const struct machine_status *before,
-			 struct machine_move *move, struct err *err)
+int machine_detach(const struct policy *policy, bool allow_link_reset, struct err *err)
 {
-	struct machine_status after;
-
-	for (int ms = 0; ms < VERIFY_LIMIT_MS; ms += VERIFY_PERIOD_MS) {
-		int ret = machine_status(instance, &after, err);
-
-		if (ret < 0)
-			return ret;
-		if (!after.nfq.running || after.nfq.pid != before->nfq.pid)
-			return err_set(
-				err, N2X_DEGRADED,
-				"%s: share 0, but the NFQUEUE path went away meanwhile: packets "
-				"pass with DF set; start it: nfq2xdp run nfqueue -c FILE",
-				instance);
-		move->matched = after.matched - before->matched;
-		move->nfq_handled = after.nfq.handled - before->nfq.handled;
-		move->leaked = after.nfq.nft.leaked - before->nfq.nft.leaked;
-		/* And by its rule: what it handled alone may have waited there since before. */
-		if (!move->matched ||
-		    (move->nfq_handled && after.nfq.nft.queued != before->nfq.nft.queued))
-			return 0;
-		poll(NULL, 0, VERIFY_PERIOD_MS);
-	}
-	return err_set(
-		err, N2X_DEGRADED,
-		"%s: share 0, but of %llu packets that XDP left the NFQUEUE path saw none: they pass "
-		"with DF set; bridged frames need net.bridge.bridge-nf-call-iptables=1",
-		instance, (unsigned long long)move->matched);
-}
-
-int machine_rollback(const char *instance, struct machine_move *out, struct err *err)
-{
-	const struct share none = { .kind = DF_SHARE_NONE };
-	struct machine_move result = { .after = none };
-	struct machine_status before;
-	uint64_t start;
-	int ret = machine_status(instance, &before, err);
-
-	if (ret < 0)
-		return ret;
-	result.before = (struct share){ before.xdp.ctl.share_kind, before.xdp.ctl.share_n };
-	if (before.xdp.ctl.share_kind == DF_SHARE_NONE) {
-		*out = result;
-		return 0;
-	}
-	if (!before.nfq.running)
-		return err_set(
-			err, N2X_NO,
-			"%s: nothing to go back to: start the NFQUEUE path (nfq2xdp run nfqueue -c FILE), or take "
-			"XDP out at once: nfq2xdp panic %s",
-			instance, instance);
-	start = now_ns();
-	ret = xdp_share_set(instance, &none, err);
-	result.write_ns = now_ns() - start;
-	if (ret == 0)
-		ret = machine_settle(instance, err);
-	if (ret == 0)
-		ret = watch_stop(instance, err);
-	result.verify_ns = now_ns() - start;
-	if (ret == 0)
-		ret = check_carried(instance, &before, &result, err);
-	if (ret < 0)
-		return ret;
-	*out = result;
-	return 0;
-}
-
-int machine_detach(const char *instance, bool allow_link_reset, struct err *err)
-{
+	const char *instance = policy->interface;
 	struct xdp_state state;
 	_cleanup_close_ int lock = -1;
 	int ret = lock = instance_lock(instance, "lock", err);
@@ -302,27 +385,96 @@ int machine_detach(const char *instance, bool allow_link_reset, struct err *err)
 	return xdp_detach(instance, err);
 }
 
-int machine_done(const char *instance, struct err *err)
+int machine_done(const struct policy *policy, struct journal *journal, struct err *err)
 {
+	_cleanup_(xdp_ctl_close) struct xdp_ctl ctl = { .clock_fd = -1 };
+	const char *instance = policy->interface;
 	struct machine_status status;
 	_cleanup_close_ int lock = -1;
 	int ret = lock = instance_lock(instance, "lock", err);
 
 	if (ret >= 0)
-		ret = machine_status(instance, &status, err);
+		ret = machine_status(policy, &status, err);
 	if (ret < 0)
 		return ret;
-	if (status.state == MACHINE_DONE)
-		return 0;
-	if (status.state != MACHINE_FULL)
+	/* Done already, too: it may have been killed on the way. */
+	if (status.state != MACHINE_CONFIRMED && status.state != MACHINE_DONE)
 		return err_set(err, status.state == MACHINE_IDLE ? N2X_INACTIVE : N2X_NO,
-			       "%s: done comes after full; the state is %s", instance,
+			       "%s: done comes after confirm; the state is %s", instance,
 			       machine_state_name[status.state]);
-	for (unsigned int i = 0; i < status.xdp.n_points; i++)
-		if (!status.xdp.point[i].ours)
-			return err_set(err, N2X_NO,
-				       "%s: our XDP program is not attached there any more",
-				       status.xdp.point[i].interface);
-	ret = nfq_path_stop(instance, STOP_LIMIT_MS, err);
-	return ret < 0 ? ret : xdp_done_set(instance, err);
+	ret = xdp_check(&status.xdp, policy, err);
+	if (ret == 0)
+		ret = xdp_ctl_open(instance, &ctl, err);
+	if (ret == 0)
+		ret = machine_intend(journal, "done", NULL, err);
+	if (ret < 0)
+		return ret;
+	/* Before: if this is killed on the way, no state says that there is a way back. */
+	xdp_ctl_flag(&ctl, DF_CTL_DONE, 1);
+	ret = fallback_remove(policy, err);
+	if (ret < 0)
+		xdp_ctl_flag(&ctl, DF_CTL_DONE, 0);
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): open since xdp_ctl_open() said 0 */
+	if (ret == 0 && ctl.map->share_kind != DF_SHARE_ALL)
+		ret = err_set(err, N2X_NO, "%s: somebody took the share down meanwhile", instance);
+	return machine_did(journal, "done", ret, err);
+}
+
+/* XDP takes all, so that nothing waits as a hook goes; by a lease, so that this can die. */
+static int empty_queue(const struct policy *policy, struct err *err)
+{
+	_cleanup_(xdp_ctl_close) struct xdp_ctl ctl = { .clock_fd = -1 };
+	struct xdp_raise raise = { .to.kind = DF_SHARE_ALL, .lease_ns = RESTORE_LEASE_NS };
+	struct nfq_path_info info;
+	int ret = xdp_ctl_open(policy->interface, &ctl, err);
+
+	if (ret < 0)
+		return ret;
+	raise.from = (struct share){ ctl.map->share_kind, ctl.map->share_n };
+	ret = xdp_ctl_raise(&ctl, &raise, err);
+	for (int ms = 0; ret == 0 && ms < EMPTY_LIMIT_MS; ms++) {
+		ret = fallback_read(policy, &info, err);
+		if (ret == 0 && !info.depth)
+			break;
+		poll(NULL, 0, 1);
+	}
+	return ret;
+}
+
+static int restore(const struct policy *policy, struct err *err)
+{
+	struct machine_status status;
+	struct err ignored;
+	bool shield = false;
+	int ret = machine_status(policy, &status, err);
+
+	if (ret == 0)
+		ret = fallback_reinstate(policy, err);
+	if (ret == 0)
+		ret = machine_status(policy, &status, err);
+	if (ret < 0)
+		return ret;
+	shield = policy->nfqueue.daemon == NFQ_DAEMON_EXTERNAL && status.nfq.nft.external &&
+		 !xdp_check(&status.xdp, policy, &ignored);
+	if (shield)
+		ret = empty_queue(policy, err);
+	if (ret == 0)
+		ret = fallback_leave(policy, err);
+	/* Whatever happened: the operator's rule, guarded, carries all. */
+	if (status.state != MACHINE_IDLE) {
+		int zero = xdp_zero(policy->interface, ABI_VERSION, ret < 0 ? &ignored : err);
+
+		ret = ret < 0 ? ret : zero;
+	}
+	return ret < 0 ? ret : fallback_unguard(policy, err);
+}
+
+int machine_restore(const struct policy *policy, struct journal *journal, struct err *err)
+{
+	_cleanup_close_ int lock = -1;
+	int ret = lock = instance_lock(policy->interface, "lock", err);
+
+	if (ret >= 0)
+		ret = machine_intend(journal, "restore", NULL, err);
+	return ret < 0 ? ret : machine_did(journal, "restore", restore(policy, err), err);
 }

@@ -8,168 +8,76 @@
 #include "core/args.h"
 #include "core/instance.h"
 #include "core/log.h"
-#include "core/names.h"
 #include "core/output.h"
 #include "core/util.h"
+#include "migrate/cmd.h"
 #include "migrate/machine.h"
+#include "migrate/rollback.h"
 
-#define SHARE_TEXT 32
-
-/* Says why on standard error; turns a -enum n2x_exit into the exit code. */
-static int finish(int ret, const struct err *err)
-{
-	if (ret < 0)
-		log_info("%s", err->text);
-	return -ret;
-}
-
-static int print(json_t *object)
-{
-	return output_json(object) < 0 ? N2X_SYSTEM : N2X_OK;
-}
-
-static const char *share_text(const struct df_ctl *ctl, char buf[SHARE_TEXT])
-{
-	const struct share share = { .kind = ctl->share_kind, .n = ctl->share_n };
-
-	return share_format(&share, buf, SHARE_TEXT);
-}
-
-static json_t *reasons_json(const uint64_t reason[DF_REASON_MAX])
-{
-	json_t *object = json_object();
-
-	for (unsigned int r = 0; r < DF_REASON_MAX; r++)
-		json_object_set_new(object, df_reason_name[r], json_integer((json_int_t)reason[r]));
-	return object;
-}
-
-/* The bpftool command that does what panic does, with nothing of ours needed. */
-static void panic_line(const char *instance, const struct df_ctl *now, char *out, size_t size)
-{
-	struct df_ctl ctl = *now;
-	const uint8_t *byte = (const uint8_t *)&ctl;
-	char dir[PATH_MAX];
-	size_t used;
-
-	ctl.share_kind = DF_SHARE_NONE;
-	ctl.share_n = 0;
-	ctl.deadline = 0;
-	ctl.done = 0;
-	ctl.writes++;
-	instance_pin_dir(instance, dir);
-	used = (size_t)snprintf(out, size, "bpftool map update pinned %s/ctl key 0 0 0 0 value",
-				dir);
-	for (size_t i = 0; i < sizeof(ctl) && used < size; i++)
-		used += (size_t)snprintf(out + used, size - used, " %u", byte[i]);
-}
-
-static json_t *status_json(const char *instance, const struct machine_status *s)
-{
-	const struct xdp_state *xdp = &s->xdp;
-	char share[SHARE_TEXT], panic[PATH_MAX];
-	json_t *points = json_array();
-	json_t *problems = json_array();
-
-	for (unsigned int i = 0; i < xdp->n_points; i++)
-		json_array_append_new(points,
-				      json_pack("{s:s, s:b, s:s, s:b, s:s, s:i}", "interface",
-						xdp->point[i].interface, "ours", xdp->point[i].ours,
-						"mode", xdp->point[i].native ? "native" : "generic",
-						"frags", xdp->point[i].frags, "by",
-						xdp->point[i].link ? "link" : "netlink", "prog_id",
-						(int)xdp->point[i].prog_id));
-	for (unsigned int i = 0; i < s->n_problems; i++)
-		json_array_append_new(problems, json_string(s->problem[i]));
-	panic_line(instance, &xdp->ctl, panic, sizeof(panic));
-	return json_pack(
-		"{s:s, s:I, s:s, s:s, s:I, s:I, s:o, s:{s:o, s:I, s:I, s:o},"
-		" s:{s:b, s:i, s:i, s:i, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:o}, s:o, s:s}",
-		"instance", instance, "netns", (json_int_t)instance_netns(), "state",
-		machine_state_name[s->state], "share", share_text(&xdp->ctl, share), "generation",
-		(json_int_t)xdp->ctl.generation, "deadline_jiffies", (json_int_t)xdp->ctl.deadline,
-		"problems", problems, "xdp", "attached", points, "matched", (json_int_t)s->matched,
-		"cleared", (json_int_t)s->cleared, "reasons", reasons_json(xdp->reason), "nfqueue",
-		"running", s->nfq.running, "pid", (int)s->nfq.pid, "queue", (int)s->nfq.queue,
-		"threads", (int)s->nfq.threads, "compat", s->nfq.nft.compat, "owner", s->nfq.owner,
-		"queued", (json_int_t)s->nfq.nft.queued, "handled", (json_int_t)s->nfq.handled,
-		"unmodified", (json_int_t)s->nfq.unmodified, "depth", (json_int_t)s->nfq.depth,
-		"dropped", (json_int_t)s->nfq.dropped, "reasons", reasons_json(s->nfq.reason),
-		"leaks",
-		s->nfq.nft.present ? json_integer((json_int_t)s->nfq.nft.leaked) : json_null(),
-		"panic", s->state == MACHINE_IDLE ? "" : panic);
-}
-
-static void print_reasons(const char *path, const uint64_t reason[DF_REASON_MAX])
-{
-	for (unsigned int r = 0; r < DF_REASON_MAX; r++)
-		if (reason[r])
-			printf("    %-8s %-18s %" PRIu64 "\n", path, df_reason_name[r], reason[r]);
-}
-
-static void print_status(const char *instance, const struct machine_status *s)
-{
-	char share[SHARE_TEXT], panic[PATH_MAX];
-
-	printf("%s: %s, share %s, generation %u, lease %s\n", instance,
-	       machine_state_name[s->state], share_text(&s->xdp.ctl, share), s->xdp.ctl.generation,
-	       s->xdp.ctl.deadline ? "set" : "none");
-	for (unsigned int i = 0; i < s->xdp.n_points; i++)
-		printf("  xdp      %s: %s, %s, program id %u%s\n", s->xdp.point[i].interface,
-		       s->xdp.point[i].native ? "native" : "generic",
-		       s->xdp.point[i].frags ? "xdp.frags" : "xdp", s->xdp.point[i].prog_id,
-		       s->xdp.point[i].ours ? "" : ": NOT ATTACHED");
-	if (s->state != MACHINE_IDLE)
-		printf("  xdp      matched %" PRIu64 ", cleared %" PRIu64 "\n", s->matched,
-		       s->cleared);
-	if (s->nfq.running)
-		printf("  nfqueue  queue %u, %u thread(s), pid %d: queued %" PRIu64
-		       ", handled %" PRIu64 ", unmodified %" PRIu64 ", waiting %" PRIu64
-		       ", dropped %" PRIu64 "\n",
-		       s->nfq.queue, s->nfq.threads, s->nfq.pid, s->nfq.nft.queued, s->nfq.handled,
-		       s->nfq.unmodified, s->nfq.depth, s->nfq.dropped);
-	else
-		printf("  nfqueue  not running\n");
-	if (s->nfq.nft.present)
-		printf("  leaks    %" PRIu64 "\n", s->nfq.nft.leaked);
-	print_reasons("xdp", s->xdp.reason);
-	print_reasons("nfqueue", s->nfq.reason);
-	for (unsigned int i = 0; i < s->n_problems; i++)
-		printf("  PROBLEM  %s\n", s->problem[i]);
-	if (s->state == MACHINE_IDLE)
-		return;
-	panic_line(instance, &s->xdp.ctl, panic, sizeof(panic));
-	printf("  out at once: nfq2xdp panic %s, or\n    %s\n", instance, panic);
-}
-
-int migrate_cmd_status(int argc, char **argv)
-{
-	struct machine_status status;
+/* What a command needs that changes the instance by hand. */
+struct session {
 	struct policy policy;
 	struct args args;
+	struct journal journal;
+	int lock; /* that no migrate auto runs */
 	struct err err;
-	int ret = args_parse(argc, argv, ARGS_CONFIG, &args, &policy, &err);
+};
 
-	if (ret == 0)
-		ret = machine_status(policy.interface, &status, &err);
-	if (ret < 0)
-		return finish(ret, &err);
-	if (status.state != MACHINE_IDLE && !status.n_problems &&
-	    xdp_check(&status.xdp, &policy, &err) < 0)
-		snprintf(status.problem[status.n_problems++], sizeof(status.problem[0]), "%s",
-			 err.text);
-	if (!args.json)
-		print_status(policy.interface, &status);
-	else if (print(status_json(policy.interface, &status)) != N2X_OK)
-		return N2X_SYSTEM;
-	if (status.state == MACHINE_IDLE)
-		return N2X_INACTIVE;
-	return status.n_problems ? N2X_DEGRADED : N2X_OK;
+static void session_end(struct session *s)
+{
+	journal_close(&s->journal);
+	util_closep(&s->lock);
 }
 
-static int start_dry_run(const struct policy *policy, const struct args *args, struct err *err)
+#define SESSION_INIT                                 \
+	{                                            \
+		.journal = { .fd = -1 }, .lock = -1, \
+	}
+
+static uint32_t generation_now(const struct policy *policy)
+{
+	struct xdp_state state;
+	struct err ignored;
+
+	return xdp_read(policy->interface, &state, &ignored) == 0 ? state.ctl.generation : 0;
+}
+
+/* Refused by name while migrate auto runs the instance, and when the journal cannot be written. */
+static int session_begin(struct session *s)
+{
+	int ret = s->lock = instance_lock(s->policy.interface, "auto", &s->err);
+
+	if (ret >= 0)
+		ret = journal_open(s->policy.interface, &s->journal, &s->err);
+	s->journal.generation = generation_now(&s->policy);
+	return ret;
+}
+
+static int print_changes(json_t *changes, const struct args *args)
+{
+	return output_changes(changes, args->json) < 0 ? -N2X_SYSTEM : 0;
+}
+
+/* The operator's rules, as changes to come. */
+static int rules_dry_run(const struct policy *policy, const char *what, const char *undo,
+			 json_t *changes, struct err *err)
+{
+	struct legacy_rule rules[LEGACY_RULES_MAX];
+	int n = legacy_find(policy, rules, err);
+
+	for (int i = 0; i < n; i++)
+		if (rules[i].understood)
+			output_change(changes, undo, "%s: %s", what, rules[i].text);
+		else
+			output_change(changes, "nothing to undo", "leave alone (%s): %s",
+				      rules[i].why, rules[i].text);
+	return n < 0 ? n : 0;
+}
+
+static int start_dry_run(const struct session *s, struct err *err)
 {
 	const char *undo = "nfq2xdp migrate rollback --detach -c FILE";
+	const struct policy *policy = &s->policy;
 	struct xdp_plan plan[POLICY_ATTACH_MAX];
 	bool already = false;
 	char dir[PATH_MAX];
@@ -177,50 +85,85 @@ static int start_dry_run(const struct policy *policy, const struct args *args, s
 	int ret = machine_started(policy, &already, err);
 
 	if (ret == 0 && !already)
-		ret = xdp_plan(policy, args->local_only, plan, err);
+		ret = xdp_plan(policy, s->args.local_only, plan, err);
 	if (ret < 0)
 		return ret;
 	changes = json_array();
 	if (already)
-		return output_changes(changes, args->json) < 0 ? -N2X_SYSTEM : 0;
-	instance_pin_dir(policy->interface, dir);
-	output_change(changes, undo, "pin the maps ctl, stats and policy in %s", dir);
+		return print_changes(changes, &s->args);
+	ret = rules_dry_run(policy, "queue only what has DF set", "nfq2xdp migrate restore -c FILE",
+			    changes, err);
+	if (ret < 0) {
+		json_decref(changes);
+		return ret;
+	}
+	instance_pin_dir(ABI_VERSION, policy->interface, dir);
+	output_change(changes, undo, "pin maps, clock and stub in %s", dir);
 	for (unsigned int i = 0; i < policy->xdp.n_attach; i++)
 		output_change(changes, undo,
 			      "attach %s to %s (MTU %u) at share 0, pinned as %s/link-%s",
 			      plan[i].frags ? "xdp.frags" : "xdp", plan[i].interface, plan[i].mtu,
 			      dir, plan[i].interface);
-	return output_changes(changes, args->json) < 0 ? -N2X_SYSTEM : 0;
+	return print_changes(changes, &s->args);
 }
 
-int migrate_cmd_start(int argc, char **argv)
+/* What was done to the operator's rules, and what was not. */
+static void print_rules(const struct policy *policy)
 {
-	struct xdp_state state;
-	struct policy policy;
-	bool already = false;
-	struct args args;
-	struct err err;
-	int ret = args_parse(argc, argv, ARGS_CONFIG | ARGS_DRY_RUN | ARGS_LOCAL_ONLY, &args,
-			     &policy, &err);
+	struct legacy_rule rules[LEGACY_RULES_MAX];
+	struct err ignored;
+	int n = legacy_find(policy, rules, &ignored);
 
-	if (ret == 0 && args.dry_run)
-		return finish(start_dry_run(&policy, &args, &err), &err);
-	if (ret == 0)
-		ret = machine_start(&policy, args.local_only, &already, &err);
-	if (ret == 0)
-		ret = xdp_read(policy.interface, &state, &err);
+	for (int i = 0; i < n; i++)
+		if (rules[i].understood)
+			printf("%s: queues only what has DF set: %s\n", policy->interface,
+			       rules[i].text);
+		else
+			log_info("left alone (%s): %s", rules[i].why, rules[i].text);
+}
+
+static int print_start(const struct policy *policy, const struct machine_start *start, bool json)
+{
+	const char *how = start->upgraded  ? " already, programs exchanged"
+			  : start->already ? " already"
+					   : "";
+	struct xdp_state state;
+	struct err err;
+	int ret = xdp_read(policy->interface, &state, &err);
+
 	if (ret < 0)
-		return finish(ret, &err);
-	if (args.json)
-		return print(json_pack("{s:s, s:b, s:i}", "instance", policy.interface, "already",
-				       already, "generation", (int)state.ctl.generation));
+		return cmd_finish(ret, &err);
+	if (json)
+		return cmd_print(json_pack("{s:s, s:b, s:b, s:i}", "instance", policy->interface,
+					   "already", start->already, "upgraded", start->upgraded,
+					   "generation", (int)state.ctl.generation));
+	print_rules(policy);
 	for (unsigned int i = 0; i < state.n_points; i++)
 		printf("%s: attached to %s%s: %s, %s, program id %u, generation %u\n",
-		       policy.interface, state.point[i].interface, already ? " already" : "",
+		       policy->interface, state.point[i].interface, how,
 		       state.point[i].native ? "native" : "generic",
 		       state.point[i].frags ? "xdp.frags" : "xdp", state.point[i].prog_id,
 		       state.ctl.generation);
 	return N2X_OK;
+}
+
+int migrate_cmd_start(int argc, char **argv)
+{
+	_cleanup_(session_end) struct session s = SESSION_INIT;
+	struct machine_start start = { 0 };
+	int ret = args_parse(argc, argv, ARGS_CONFIG | ARGS_DRY_RUN | ARGS_LOCAL_ONLY, &s.args,
+			     &s.policy, &s.err);
+
+	if (ret == 0 && s.args.dry_run)
+		return cmd_finish(start_dry_run(&s, &s.err), &s.err);
+	if (ret == 0)
+		ret = session_begin(&s);
+	start.local_only = s.args.local_only;
+	if (ret >= 0)
+		ret = machine_start(&s.policy, &start, &s.journal, &s.err);
+	if (ret < 0)
+		return cmd_finish(ret, &s.err);
+	return print_start(&s.policy, &start, s.args.json);
 }
 
 /* A move of the share that would be made: one line, and the one that undoes it. */
@@ -235,76 +178,61 @@ static int move_dry_run(const char *instance, const struct share *to, const stru
 	if (ret < 0)
 		return ret;
 	changes = json_array();
-	snprintf(undo, sizeof(undo), "set share %s again", share_text(&state.ctl, before));
+	snprintf(undo, sizeof(undo), "set share %s again", cmd_share(&state.ctl, before));
 	output_change(changes, undo, "%s: write share %s to the pinned map ctl (now %s)", instance,
 		      share_format(to, after, sizeof(after)), before);
-	return output_changes(changes, args->json) < 0 ? -N2X_SYSTEM : 0;
+	return print_changes(changes, args);
 }
 
-static void print_verified(const char *instance, const struct machine_move *move)
-{
-	if (!move->verify_ns)
-		printf("%s: it was 0 already: nothing to do\n", instance);
-	else if (!move->matched)
-		printf("%s: XDP clears nothing more (%.0f ms); no traffic came, so NFQUEUE was not seen "
-		       "to carry it\n",
-		       instance, (double)move->verify_ns / 1e6);
-	else
-		printf("%s: verified in %.0f ms: XDP clears nothing more; NFQUEUE handled %" PRIu64
-		       ", leaked %" PRIu64 " meanwhile\n",
-		       instance, (double)move->verify_ns / 1e6, move->nfq_handled, move->leaked);
-}
-
-static int print_move(const char *instance, const struct machine_move *move, bool verified,
-		      bool json)
+static int print_move(const struct policy *policy, const struct machine_move *move, bool json)
 {
 	char before[SHARE_TEXT], after[SHARE_TEXT];
-	json_t *object;
 
 	share_format(&move->before, before, sizeof(before));
 	share_format(&move->after, after, sizeof(after));
-	if (!json) {
-		printf("%s: share %s (was %s), written in %.3f ms\n", instance, after, before,
-		       (double)move->write_ns / 1e6);
-		if (verified)
-			print_verified(instance, move);
-		return fflush(stdout) == 0 ? N2X_OK : N2X_SYSTEM;
-	}
-	object = json_pack("{s:s, s:s, s:s, s:I}", "instance", instance, "share", after, "before",
-			   before, "write_ns", (json_int_t)move->write_ns);
-	if (verified) {
-		json_object_set_new(object, "matched", json_integer((json_int_t)move->matched));
-		json_object_set_new(object, "verify_ns", json_integer((json_int_t)move->verify_ns));
-		json_object_set_new(object, "nfqueue_handled",
-				    json_integer((json_int_t)move->nfq_handled));
-		json_object_set_new(object, "leaked", json_integer((json_int_t)move->leaked));
-	}
-	return print(object);
+	if (json)
+		return cmd_print(json_pack("{s:s, s:s, s:s, s:I, s:I, s:i}", "instance",
+					   policy->interface, "share", after, "before", before,
+					   "write_ns", (json_int_t)move->write_ns, "effect_ns",
+					   (json_int_t)move->effect_ns, "generation",
+					   (int)move->generation));
+	printf("%s: share %s (was %s), written in %.3f ms", policy->interface, after, before,
+	       (double)move->write_ns / 1e6);
+	if (move->effect_ns)
+		printf(", the first packet after %.3f ms\n", (double)move->effect_ns / 1e6);
+	else
+		printf(", no packet seen yet\n");
+	printf("%s: it goes back by itself unless within %.0f s: nfq2xdp migrate confirm %u -c FILE\n",
+	       policy->interface, (double)policy->rollout.confirm_within_ns / 1e9,
+	       move->generation);
+	return N2X_OK;
 }
 
 static int raise_share(int argc, char **argv, unsigned int want)
 {
-	struct share share = { .kind = DF_SHARE_ALL };
+	_cleanup_(session_end) struct session s = SESSION_INIT;
+	struct machine_raise how = { .to.kind = DF_SHARE_ALL };
 	struct machine_move move;
-	struct policy policy;
-	struct args args;
-	struct err err;
-	int ret = args_parse(argc, argv, ARGS_CONFIG | ARGS_DRY_RUN | want, &args, &policy, &err);
+	int ret = args_parse(argc, argv, ARGS_CONFIG | ARGS_DRY_RUN | want, &s.args, &s.policy,
+			     &s.err);
 
 	if (ret == 0 && want & ARGS_SPLIT)
-		share = args.share;
-	if (ret == 0 && args.dry_run)
-		return finish(move_dry_run(policy.interface, &share, &args, &err), &err);
+		how.to = s.args.share;
+	if (ret == 0 && s.args.dry_run)
+		return cmd_finish(move_dry_run(s.policy.interface, &how.to, &s.args, &s.err),
+				  &s.err);
 	if (ret == 0)
-		ret = machine_split(&policy, &share, &move, &err);
+		ret = session_begin(&s);
+	if (ret >= 0)
+		ret = machine_raise(&s.policy, &how, &s.journal, &move, &s.err);
 	if (ret < 0)
-		return finish(ret, &err);
-	if (share.kind == DF_SHARE_NTH)
+		return cmd_finish(ret, &s.err);
+	if (how.to.kind == DF_SHARE_NTH)
 		log_info(
 			"%s: every N-th packet: while both paths carry a flow its packets can overtake each other; "
 			"--percent P --by flow keeps their order",
-			policy.interface);
-	return print_move(policy.interface, &move, false, args.json);
+			s.policy.interface);
+	return print_move(&s.policy, &move, s.args.json);
 }
 
 int migrate_cmd_split(int argc, char **argv)
@@ -315,6 +243,101 @@ int migrate_cmd_split(int argc, char **argv)
 int migrate_cmd_full(int argc, char **argv)
 {
 	return raise_share(argc, argv, 0);
+}
+
+static int confirm(struct session *s, const struct xdp_ctl *ctl)
+{
+	const unsigned int step = ctl->map->step, steps = s->policy.rollout.n_steps;
+	int ret;
+
+	if (step && step < steps)
+		return err_set(
+			&s->err, N2X_NO,
+			"generation %u is at step %u of %u: it is confirmed at the end; hold keeps a "
+			"step",
+			ctl->map->generation, step, steps);
+	ret = machine_intend(&s->journal, "confirm",
+			     json_pack("{s:i}", "confirms", (int)s->args.generation), &s->err);
+
+	return ret < 0 ? ret
+		       : machine_did(&s->journal, "confirm",
+				     xdp_ctl_confirm(ctl, s->args.generation, &s->err), &s->err);
+}
+
+static int hold(struct session *s, const struct xdp_ctl *ctl)
+{
+	(void)s;
+	xdp_ctl_flag(ctl, DF_CTL_HELD, 1);
+	return 0;
+}
+
+static int resume(struct session *s, const struct xdp_ctl *ctl)
+{
+	(void)s;
+	xdp_ctl_flag(ctl, DF_CTL_HELD, 0);
+	return 0;
+}
+
+static int extend(struct session *s, const struct xdp_ctl *ctl)
+{
+	return xdp_ctl_confirm_within(ctl, s->policy.rollout.confirm_within_ns, &s->err);
+}
+
+/* A word to whoever runs the rollout: in the control map, so that it is heard by the next, too. */
+static int say(int argc, char **argv, unsigned int want,
+	       int (*act)(struct session *s, const struct xdp_ctl *ctl))
+{
+	_cleanup_(xdp_ctl_close) struct xdp_ctl ctl = { .clock_fd = -1 };
+	_cleanup_(session_end) struct session s = SESSION_INIT;
+	struct machine_status status;
+	struct err ignored;
+	int ret = args_parse(argc, argv, ARGS_CONFIG | want, &s.args, &s.policy, &s.err);
+
+	if (ret == 0)
+		ret = xdp_ctl_open(s.policy.interface, &ctl, &s.err);
+	if (ret == 0)
+		ret = journal_open(s.policy.interface, &s.journal,
+				   act == confirm ? &s.err : &ignored);
+	if (ret < 0 && act != confirm && ctl.map)
+		ret = 0;
+	if (ret == 0) {
+		s.journal.generation = ctl.map->generation;
+		ret = act(&s, &ctl);
+	}
+	if (ret < 0)
+		return cmd_finish(ret, &s.err);
+	if (act != confirm)
+		journal_write(&s.journal, argv[0], NULL, true, &ignored);
+	ret = machine_status(&s.policy, &status, &s.err);
+	if (ret < 0)
+		return cmd_finish(ret, &s.err);
+	if (s.args.json)
+		return cmd_print(json_pack("{s:s, s:s, s:i}", "instance", s.policy.interface,
+					   "state", machine_state_name[status.state], "generation",
+					   (int)status.xdp.ctl.generation));
+	printf("%s: %s, generation %u\n", s.policy.interface, machine_state_name[status.state],
+	       status.xdp.ctl.generation);
+	return N2X_OK;
+}
+
+int migrate_cmd_confirm(int argc, char **argv)
+{
+	return say(argc, argv, ARGS_GENERATION, confirm);
+}
+
+int migrate_cmd_hold(int argc, char **argv)
+{
+	return say(argc, argv, 0, hold);
+}
+
+int migrate_cmd_resume(int argc, char **argv)
+{
+	return say(argc, argv, 0, resume);
+}
+
+int migrate_cmd_extend(int argc, char **argv)
+{
+	return say(argc, argv, 0, extend);
 }
 
 static int rollback_dry_run(const char *instance, const struct args *args, struct err *err)
@@ -334,128 +357,149 @@ static int rollback_dry_run(const char *instance, const struct args *args, struc
 			      "detach program id %u from %s (%s)", state.point[i].prog_id,
 			      state.point[i].interface,
 			      state.point[i].native ? "native: the link may reset" : "generic");
-	return output_changes(changes, args->json) < 0 ? -N2X_SYSTEM : 0;
+	return print_changes(changes, args);
+}
+
+static void print_verified(const char *instance, const struct rollback *did)
+{
+	if (!did->verify_ns)
+		printf("%s: it was 0 already: nothing to do\n", instance);
+	else if (!did->matched)
+		printf("%s: XDP clears nothing more (%.0f ms); no traffic came, so NFQUEUE was not seen "
+		       "to carry it\n",
+		       instance, (double)did->verify_ns / 1e6);
+	else
+		printf("%s: verified in %.0f ms: XDP clears nothing more; NFQUEUE handled %" PRIu64
+		       ", leaked %" PRIu64 " meanwhile\n",
+		       instance, (double)did->verify_ns / 1e6, did->nfq_handled, did->leaked);
+}
+
+static json_t *rungs_json(const struct rollback *did)
+{
+	json_t *rungs = json_object();
+
+	for (int rung = 0; rung < RUNG_MAX; rung++)
+		if (did->rung_ns[rung])
+			json_object_set_new(rungs, rollback_rung_name[rung],
+					    json_integer((json_int_t)did->rung_ns[rung]));
+	return rungs;
+}
+
+static int print_rollback(const char *instance, const struct rollback *did, bool json)
+{
+	char before[SHARE_TEXT];
+
+	share_format(&did->before, before, sizeof(before));
+	if (json)
+		return cmd_print(
+			json_pack("{s:s, s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I}",
+				  "instance", instance, "share", "0", "before", before, "rung",
+				  rollback_rung_name[did->rung], "rungs_ns", rungs_json(did),
+				  "write_ns", (json_int_t)did->write_ns, "effect_ns",
+				  (json_int_t)did->effect_ns, "matched", (json_int_t)did->matched,
+				  "verify_ns", (json_int_t)did->verify_ns, "nfqueue_handled",
+				  (json_int_t)did->nfq_handled, "leaked", (json_int_t)did->leaked));
+	printf("%s: share 0 (was %s), written in %.3f ms\n", instance, before,
+	       (double)did->write_ns / 1e6);
+	for (int rung = RUNG_STUB; rung < RUNG_MAX; rung++)
+		if (did->rung_ns[rung])
+			printf("%s: the program did not obey; next rung: %s, %.1f ms\n", instance,
+			       rollback_rung_name[rung], (double)did->rung_ns[rung] / 1e6);
+	print_verified(instance, did);
+	return fflush(stdout) == 0 ? N2X_OK : N2X_SYSTEM;
 }
 
 int migrate_cmd_rollback(int argc, char **argv)
 {
-	struct machine_move move;
-	struct policy policy;
-	struct args args;
-	struct err err;
-	int ret = args_parse(argc, argv, ARGS_CONFIG | ARGS_DRY_RUN | ARGS_DETACH, &args, &policy,
-			     &err);
+	_cleanup_(session_end) struct session s = SESSION_INIT;
+	struct rollback_how how = { .reason = "an operator said so" };
+	struct rollback did;
+	struct err ignored;
+	int ret = args_parse(argc, argv, ARGS_CONFIG | ARGS_DRY_RUN | ARGS_DETACH, &s.args,
+			     &s.policy, &s.err);
 
-	if (ret == 0 && args.dry_run)
-		return finish(rollback_dry_run(policy.interface, &args, &err), &err);
-	if (ret == 0)
-		ret = machine_rollback(policy.interface, &move, &err);
-	if (ret == 0 && args.detach)
-		ret = machine_detach(policy.interface, args.allow_link_reset, &err);
+	if (ret == 0 && s.args.dry_run)
+		return cmd_finish(rollback_dry_run(s.policy.interface, &s.args, &s.err), &s.err);
 	if (ret < 0)
-		return finish(ret, &err);
-	return print_move(policy.interface, &move, true, args.json);
+		return cmd_finish(ret, &s.err);
+	/* No lock, and a journal only if there is one: nothing stands in the way of this. */
+	journal_open(s.policy.interface, &s.journal, &ignored);
+	s.journal.generation = generation_now(&s.policy);
+	how.allow_link_reset = s.args.allow_link_reset;
+	ret = rollback(&s.policy, &how, &s.journal, &did, &s.err);
+	if (ret == 0 && s.args.detach)
+		ret = machine_detach(&s.policy, s.args.allow_link_reset, &s.err);
+	if (ret < 0)
+		return cmd_finish(ret, &s.err);
+	return print_rollback(s.policy.interface, &did, s.args.json);
+}
+
+static int away_dry_run(const struct session *s, const char *undo, const char *rules,
+			struct err *err)
+{
+	json_t *changes = json_array();
+	int ret;
+
+	if (s->policy.nfqueue.daemon == NFQ_DAEMON_OWN)
+		output_change(
+			changes, "nfq2xdp run nfqueue -c FILE",
+			"%s: stop the NFQUEUE path: remove its rule, drain its queue, remove its table",
+			s->policy.interface);
+	else
+		output_change(changes, "nfq2xdp migrate start -c FILE",
+			      "%s: remove our table around the operator's rule",
+			      s->policy.interface);
+	ret = rules_dry_run(&s->policy, rules, undo, changes, err);
+	if (ret < 0) {
+		json_decref(changes);
+		return ret;
+	}
+	return print_changes(changes, &s->args);
+}
+
+static int print_state(const struct session *s, const char *state, const char *line)
+{
+	if (s->args.json)
+		return cmd_print(
+			json_pack("{s:s, s:s}", "instance", s->policy.interface, "state", state));
+	printf("%s: %s\n", s->policy.interface, line);
+	return N2X_OK;
 }
 
 int migrate_cmd_done(int argc, char **argv)
 {
-	struct policy policy;
-	struct args args;
-	struct err err;
-	json_t *changes;
-	int ret = args_parse(argc, argv, ARGS_CONFIG | ARGS_DRY_RUN, &args, &policy, &err);
+	_cleanup_(session_end) struct session s = SESSION_INIT;
+	int ret = args_parse(argc, argv, ARGS_CONFIG | ARGS_DRY_RUN, &s.args, &s.policy, &s.err);
 
-	if (ret == 0 && args.dry_run) {
-		changes = json_array();
-		output_change(
-			changes, "nfq2xdp run nfqueue -c FILE",
-			"%s: stop the NFQUEUE path: remove its rule, drain its queue, remove its table",
-			policy.interface);
-		return output_changes(changes, args.json) < 0 ? N2X_SYSTEM : N2X_OK;
-	}
+	if (ret == 0 && s.args.dry_run)
+		return cmd_finish(away_dry_run(&s, "nfq2xdp migrate restore -c FILE", "remove",
+					       &s.err),
+				  &s.err);
 	if (ret == 0)
-		ret = machine_done(policy.interface, &err);
+		ret = session_begin(&s);
+	if (ret >= 0)
+		ret = machine_done(&s.policy, &s.journal, &s.err);
 	if (ret < 0)
-		return finish(ret, &err);
-	if (args.json)
-		return print(
-			json_pack("{s:s, s:s}", "instance", policy.interface, "state", "DONE"));
-	printf("%s: done: XDP takes all, the NFQUEUE path is stopped and its rule removed\n",
-	       policy.interface);
-	return N2X_OK;
+		return cmd_finish(ret, &s.err);
+	return print_state(&s, "DONE",
+			   "done: XDP takes all, the NFQUEUE path and its rules are gone");
 }
 
-struct panic {
-	const struct args *args;
-	json_t *results;
-	unsigned int tried;
-	int ret;
-	struct err err;
-};
-
-static void panic_one(const char *instance, void *ctx)
+int migrate_cmd_restore(int argc, char **argv)
 {
-	const struct share none = { .kind = DF_SHARE_NONE };
-	struct panic *panic = ctx;
-	int ret;
+	_cleanup_(session_end) struct session s = SESSION_INIT;
+	int ret = args_parse(argc, argv, ARGS_CONFIG | ARGS_DRY_RUN, &s.args, &s.policy, &s.err);
 
-	if (panic->args->instance && strcmp(panic->args->instance, instance) != 0)
-		return;
-	panic->tried++;
-	if (panic->args->dry_run) {
-		output_change(panic->results, "nfq2xdp migrate full -c FILE",
-			      "%s: write share 0 to the pinned map ctl", instance);
-		return;
-	}
-	ret = xdp_share_set(instance, &none, &panic->err);
-	if (ret < 0) {
-		log_info("%s", panic->err.text);
-		panic->ret = ret; /* and on: one instance must not keep the others in */
-		return;
-	}
-	json_array_append_new(panic->results, json_string(instance));
-	if (!panic->args->json)
-		printf("%s: share 0: XDP takes nothing any more\n", instance);
-}
-
-/* When all are at 0: none may be raised by a command that was under way. */
-static void panic_settle(const char *instance, void *ctx)
-{
-	struct panic *panic = ctx;
-
-	if (panic->args->instance && strcmp(panic->args->instance, instance) != 0)
-		return;
-	if (machine_settle(instance, &panic->err) < 0)
-		log_info("%s", panic->err.text);
-}
-
-/* Needs the pinned map and nothing else: no configuration, no lock, no state directory, no other
- * path. */
-int migrate_cmd_panic(int argc, char **argv)
-{
-	struct args args;
-	struct panic panic = { .args = &args };
-	int ret = args_parse(argc, argv, ARGS_DRY_RUN | ARGS_INSTANCE, &args, NULL, &panic.err);
-
+	if (ret == 0 && s.args.dry_run)
+		return cmd_finish(away_dry_run(&s, "nfq2xdp migrate start -c FILE", "as it was",
+					       &s.err),
+				  &s.err);
+	if (ret == 0)
+		ret = session_begin(&s);
+	if (ret >= 0)
+		ret = machine_restore(&s.policy, &s.journal, &s.err);
 	if (ret < 0)
-		return finish(ret, &panic.err);
-	panic.results = json_array();
-	ret = xdp_instances(panic_one, &panic, &panic.err);
-	fflush(stdout);
-	if (ret >= 0 && panic.tried && !args.dry_run)
-		ret = xdp_instances(panic_settle, &panic, &panic.err);
-	if (ret >= 0 && !panic.tried)
-		ret = err_set(&panic.err, N2X_INACTIVE,
-			      "panic: no XDP path %s%s in this network namespace: nothing to stop",
-			      args.instance ? "for " : "", args.instance ? args.instance : "");
-	if (ret < 0) {
-		json_decref(panic.results);
-		return finish(ret, &panic.err);
-	}
-	if (args.dry_run)
-		return output_changes(panic.results, args.json) < 0 ? N2X_SYSTEM : N2X_OK;
-	if (args.json && print(json_pack("{s:O}", "share0", panic.results)) != N2X_OK)
-		panic.ret = -N2X_SYSTEM;
-	json_decref(panic.results);
-	return -panic.ret;
+		return cmd_finish(ret, &s.err);
+	return print_state(&s, "ROLLED_BACK",
+			   "restored: share 0, the rules that were there are as they were");
 }

@@ -25,9 +25,11 @@
 #define DRAIN_LIMIT_MS  5000
 #define OTHERS_LIMIT_MS 3000
 
+#define STATE_VERSION 2 /* of struct nfq_state; not of the XDP path's layout */
+
 /* The state file, mapped by the process that runs and by those who look. */
 struct nfq_state {
-	uint32_t abi; /* ABI_VERSION */
+	uint32_t version; /* STATE_VERSION */
 	uint16_t queue;
 	uint16_t threads;
 	uint32_t ready; /* 1: queues bound and rule in place */
@@ -95,7 +97,7 @@ static int state_take(struct nfq_path *path, struct err *err)
 	path->state = state_map(path->lock_fd, PROT_READ | PROT_WRITE);
 	if (!path->state)
 		return err_set(err, N2X_SYSTEM, "%s: state file: %s", name, strerror(errno));
-	*path->state = (struct nfq_state){ .abi = ABI_VERSION };
+	*path->state = (struct nfq_state){ .version = STATE_VERSION };
 	path->state->queue = policy->nfqueue.queue;
 	path->state->threads = policy->nfqueue.threads;
 	return 0;
@@ -196,7 +198,7 @@ static int install(struct nfq_path *path, struct err *err)
 	int ret;
 
 	wait_for_others(path, "their daemons see them twice");
-	ret = nft_install(path->nft, path->policy, &path->rules, err);
+	ret = nft_install(path->nft, path->policy, NULL, &path->rules, err);
 	path->installed = ret == 0;
 	if (ret < 0)
 		return ret;
@@ -374,7 +376,7 @@ int nfq_path_read(const char *interface, struct nfq_path_info *out, struct err *
 		return ret;
 	fd = instance_peek(interface, "nfqueue");
 	if (fd < 0 || fstat(fd, &st) < 0 || st.st_size != sizeof(*state) ||
-	    !(state = state_map(fd, PROT_READ)) || state->abi != ABI_VERSION ||
+	    !(state = state_map(fd, PROT_READ)) || state->version != STATE_VERSION ||
 	    state->threads > POLICY_THREADS_MAX) {
 		*out = info;
 		return 0;

@@ -22,6 +22,7 @@
 #include "rules/nft.h"
 
 struct nfq_path_info {
+	bool external; /* the operator's daemon: no reasons, and `handled` is derived from counters */
 	bool running; /* a process holds the state file, queues bound, rule in place */
 	pid_t pid;
 	uint16_t queue;

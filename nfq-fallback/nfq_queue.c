@@ -16,11 +16,6 @@
 #include "core/util.h"
 #include "nfq-fallback/nfq_handler.h"
 
-/*
- * What a reader that is not scheduled may miss: 80 ms at 100,000 packets/s. More than that is waited for
- * by every packet behind it, and lost when the process is killed.
- */
-#define QUEUE_LENGTH 8192
 #define RCVBUF_BYTES \
 	(64 * 1024 * 1024) /* the kernel doubles it; 16 KiB for each packet that waits */
 #define COPY_RANGE 0xffff /* the largest IPv4 packet */
@@ -145,7 +140,7 @@ static int bind_queue(struct nfq_queue *queue, bool fail_open)
 	nfq_nlmsg_cfg_put_cmd(nlh, AF_INET, NFQNL_CFG_CMD_BIND);
 	/* Never NFQA_CFG_F_GSO: a super-packet given back with its payload loses its checksum state. */
 	nfq_nlmsg_cfg_put_params(nlh, NFQNL_COPY_PACKET, COPY_RANGE);
-	nfq_nlmsg_cfg_put_qmaxlen(nlh, QUEUE_LENGTH);
+	nfq_nlmsg_cfg_put_qmaxlen(nlh, NFQ_QUEUE_LENGTH);
 	mnl_attr_put_u32(nlh, NFQA_CFG_FLAGS, htonl(fail_open ? NFQA_CFG_F_FAIL_OPEN : 0));
 	mnl_attr_put_u32(nlh, NFQA_CFG_MASK, htonl(NFQA_CFG_F_FAIL_OPEN | NFQA_CFG_F_GSO));
 	ret = configure(queue, nlh);

@@ -214,26 +214,27 @@ static int add_chain(struct batch *b, const char *table, const char *name, int32
 	return 0;
 }
 
-enum rule_end { RULE_LEAK, RULE_QUEUE, RULE_QUEUE_COMPAT };
+enum rule_end { RULE_LEAK, RULE_ARRIVED, RULE_COUNT, RULE_QUEUE, RULE_QUEUE_COMPAT };
 
 static int add_rule(struct batch *b, const char *table, const struct policy *policy,
 		    enum rule_end end)
 {
 	_cleanup_(rule_freep) struct nftnl_rule *r = nftnl_rule_alloc();
+	bool behind = end == RULE_LEAK || end == RULE_ARRIVED;
 	int ret;
 
 	if (!r)
 		return -ENOMEM;
 	nftnl_rule_set_u32(r, NFTNL_RULE_FAMILY, NFPROTO_IPV4);
 	nftnl_rule_set_str(r, NFTNL_RULE_TABLE, table);
-	nftnl_rule_set_str(r, NFTNL_RULE_CHAIN, end == RULE_LEAK ? CHAIN_LEAK : CHAIN_QUEUE);
-	ret = nft_rule_match(r, policy);
-	if (ret == 0 && end != RULE_LEAK)
+	nftnl_rule_set_str(r, NFTNL_RULE_CHAIN, behind ? CHAIN_LEAK : CHAIN_QUEUE);
+	ret = nft_rule_match(r, policy, end == RULE_ARRIVED);
+	if (ret == 0 && end >= RULE_QUEUE)
 		ret = nft_rule_queue(r, policy, end == RULE_QUEUE_COMPAT);
 	if (ret < 0)
 		return ret;
 	nftnl_rule_nlmsg_build_payload(batch_add(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND,
-						 end == RULE_LEAK ? "leak rule" : "queue rule"),
+						 behind ? "leak rule" : "queue rule"),
 				       r);
 	mnl_nlmsg_batch_next(b->msgs);
 	return 0;
@@ -282,13 +283,20 @@ static int add_all(struct batch *b, const char *table, const struct policy *poli
 	if (ret == 0)
 		ret = add_set(b, table, &policy->df);
 	if (ret == 0)
-		ret = add_chain(b, table, CHAIN_LEAK, PRIORITY_LEAK, hook);
+		ret = add_chain(b, table, CHAIN_LEAK, as->around ? *as->around + 1 : PRIORITY_LEAK,
+				hook);
 	if (ret == 0)
 		ret = add_rule(b, table, policy, RULE_LEAK);
 	if (ret == 0)
-		ret = add_chain(b, table, CHAIN_QUEUE, PRIORITY_QUEUE, hook);
+		ret = add_rule(b, table, policy, RULE_ARRIVED);
 	if (ret == 0)
-		ret = add_rule(b, table, policy, as->compat ? RULE_QUEUE_COMPAT : RULE_QUEUE);
+		ret = add_chain(b, table, CHAIN_QUEUE,
+				as->around ? *as->around - 1 : PRIORITY_QUEUE, hook);
+	if (ret == 0)
+		ret = add_rule(b, table, policy,
+			       as->around   ? RULE_COUNT
+			       : as->compat ? RULE_QUEUE_COMPAT
+					    : RULE_QUEUE);
 	return ret;
 }
 
@@ -353,11 +361,11 @@ static int find_form(struct nft *nft, const struct policy *policy, struct nft_in
 	}
 }
 
-int nft_install(struct nft *nft, const struct policy *policy, struct nft_installed *out,
-		struct err *err)
+int nft_install(struct nft *nft, const struct policy *policy, const int *around,
+		struct nft_installed *out, struct err *err)
 {
 	_cleanup_(batch_freep) struct batch *b = NULL;
-	struct nft_installed as = { .owner = true, .compat = false };
+	struct nft_installed as = { .owner = !around, .around = around };
 	struct nft_counters there;
 	char table[NFT_TABLE_MAX];
 	const char *what = "memory";
@@ -444,10 +452,15 @@ static int read_expr(struct nftnl_expr *e, void *data)
 	return 0;
 }
 
-static int read_compat(struct nftnl_expr *e, void *data)
+static int read_queue(struct nftnl_expr *e, void *data)
 {
-	if (!strcmp(nftnl_expr_get_str(e, NFTNL_EXPR_NAME), "target"))
-		*(bool *)data = true;
+	const char *name = nftnl_expr_get_str(e, NFTNL_EXPR_NAME);
+	struct nft_counters *out = data;
+
+	if (!strcmp(name, "target"))
+		out->compat = true;
+	if (!strcmp(name, "target") || !strcmp(name, "queue"))
+		out->external = false;
 	return 0;
 }
 
@@ -462,10 +475,13 @@ static int read_rule(const struct nlmsghdr *nlh, void *data)
 	chain = nftnl_rule_get_str(r, NFTNL_RULE_CHAIN);
 	if (!strcmp(chain, CHAIN_QUEUE)) {
 		out->has_queue = true;
+		out->external = true;
 		nftnl_expr_foreach(r, read_expr, &out->queued);
-		nftnl_expr_foreach(r, read_compat, &out->compat);
+		nftnl_expr_foreach(r, read_queue, out);
 	} else if (!strcmp(chain, CHAIN_LEAK)) {
-		nftnl_expr_foreach(r, read_expr, &out->leaked);
+		/* In their order: the leak detector, then all that arrives. */
+		nftnl_expr_foreach(r, read_expr, out->has_leak ? &out->arrived : &out->leaked);
+		out->has_leak = true;
 	}
 	return MNL_CB_OK;
 }

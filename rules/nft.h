@@ -13,8 +13,13 @@
  *		chain leak {
  *			type filter hook prerouting priority -449;
  *			(the same match) counter
+ *			iifname "br0" ip protocol udp ip frag-off & 0x1fff == 0x0
+ *				udp dport @ports udp checksum >= 0 counter	# all that arrives
  *		}
  *	}
+ *
+ * With an external daemon there is no queue statement: to_queue counts, in front of the operator's rule,
+ * and leak is behind it. The table has no owner then, because no process of ours stays.
  *
  * DF is the hand-off token: what the XDP path cleared does not match. frag-off & 0x5fff == 0x4000
  * is "DF set, offset 0": a later fragment has no UDP header. Priority -450 is before conntrack's
@@ -45,16 +50,21 @@ struct nft; /* the netlink socket that owns the table */
 struct nft_installed {
 	bool compat; /* xt NFQUEUE through nft_compat: the kernel has no nft_queue */
 	bool owner; /* the owner flag is set */
+	const int *around; /* see nft_install() */
 };
 
 struct nft_counters {
 	bool present; /* the table is there */
+	bool external; /* it counts around an external daemon's rule */
 	uint32_t owner; /* netlink port of the process that owns it; 0: nobody */
 	bool foreign; /* its chains are not ours */
 	bool has_queue; /* the queue rule is there */
+	bool has_leak; /* the leak detector is there */
 	bool compat; /* it is built from the xt target */
 	uint64_t queued; /* packets that rule sent to the queue */
 	uint64_t leaked; /* packets behind both paths that still have DF */
+	uint64_t
+		arrived; /* packets behind both paths, DF or not: UDP, a port of the policy, offset 0 */
 };
 
 /* "nfq2xdp_" and the interface name, with what nft's grammar does not take in a name replaced by
@@ -65,11 +75,12 @@ void nft_table_name(const char *interface, char out[NFT_TABLE_MAX]);
 int nft_open(struct nft **out, struct err *err);
 
 /*
+ * around: NULL, or the priority of the hook with an external daemon's rule, to be counted around.
  * Installs the table, or puts new contents into one that an earlier process of ours left. Bind the
  * queue first. Returns 0, -N2X_FOREIGN (N2), or -N2X_SYSTEM; nothing is changed on failure (N1).
  */
-int nft_install(struct nft *nft, const struct policy *policy, struct nft_installed *out,
-		struct err *err);
+int nft_install(struct nft *nft, const struct policy *policy, const int *around,
+		struct nft_installed *out, struct err *err);
 
 /* Takes the queue rule away, keeps its chain (N3) and the leak detector. Returns 0 or -N2X_SYSTEM. */
 int nft_remove_queue(struct nft *nft, const char *interface, struct err *err);

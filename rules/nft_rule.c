@@ -65,11 +65,12 @@ static int add_iifname(struct nftnl_rule *r, const char *interface)
 	return add_cmp(r, NFT_CMP_EQ, name, sizeof(name));
 }
 
-static int add_frag_off(struct nftnl_rule *r)
+/* DF set, or, with all, either; offset 0. */
+static int add_frag_off(struct nftnl_rule *r, bool all)
 {
-	const __be16 mask = DF_IP_DF | DF_IP_OFFSET;
+	const __be16 df = all ? 0 : DF_IP_DF;
+	const __be16 mask = df | DF_IP_OFFSET;
 	const __be16 none = 0;
-	const __be16 df = DF_IP_DF;
 	struct nftnl_expr *e;
 
 	if (add_payload(r, NFT_PAYLOAD_NETWORK_HEADER, offsetof(struct df_ipv4, frag_off_be), 2) <
@@ -125,7 +126,7 @@ static int add_whole_udp(struct nftnl_rule *r)
 	return add_cmp(r, NFT_CMP_GTE, &zero, sizeof(zero));
 }
 
-int nft_rule_match(struct nftnl_rule *r, const struct policy *policy)
+int nft_rule_match(struct nftnl_rule *r, const struct policy *policy, bool all)
 {
 	const uint8_t udp = IPPROTO_UDP;
 	int ret = add_iifname(r, policy->interface);
@@ -136,8 +137,8 @@ int nft_rule_match(struct nftnl_rule *r, const struct policy *policy)
 	if (ret == 0)
 		ret = add_cmp(r, NFT_CMP_EQ, &udp, sizeof(udp));
 	if (ret == 0)
-		ret = add_frag_off(r);
-	if (ret == 0)
+		ret = add_frag_off(r, all);
+	if (ret == 0 && !all)
 		ret = add_min_len(r, policy->df.min_len);
 	if (ret == 0)
 		ret = add_dport(r);
@@ -209,11 +210,13 @@ char *nft_format(const struct policy *policy)
 		fprintf(f, "%s%u", i ? ", " : "", ntohs(policy->df.dport_be[i]));
 	fprintf(f,
 		" } }\n"
-		"\tchain " CHAIN_LEAK
-		" {\n\t\ttype filter hook prerouting priority %d;\n\t\t%s\n\t}\n"
+		"\tchain " CHAIN_LEAK " {\n\t\ttype filter hook prerouting priority %d;\n\t\t%s\n"
+		"\t\tiifname \"%s\" ip protocol udp ip frag-off & 0x1fff == 0x0 "
+		"udp dport @" SET_PORTS " udp checksum >= 0 counter\n\t}\n"
 		"\tchain " CHAIN_QUEUE " {\n\t\ttype filter hook prerouting priority %d;\n"
 		"\t\t%s queue%s to %u%s\n\t}\n}\n",
-		PRIORITY_LEAK, match, PRIORITY_QUEUE, match, flags[open][last > first], first, to);
+		PRIORITY_LEAK, match, policy->interface, PRIORITY_QUEUE, match,
+		flags[open][last > first], first, to);
 	if (fclose(f) != 0) {
 		free(text);
 		return NULL;

@@ -14,8 +14,11 @@
 #define PRIORITY_QUEUE (-450)
 #define PRIORITY_LEAK  (-449)
 
-/* What both rules match, and their counter. Returns 0 or -ENOMEM. */
-int nft_rule_match(struct nftnl_rule *r, const struct policy *policy);
+/*
+ * What the rules match, and their counter: packets to be handled, or, with all, every packet with a UDP
+ * header and a port of the policy. Returns 0 or -ENOMEM.
+ */
+int nft_rule_match(struct nftnl_rule *r, const struct policy *policy, bool all);
 
 /* The native queue expression, or the xt target that every kernel with iptables-nft has. */
 int nft_rule_queue(struct nftnl_rule *r, const struct policy *policy, bool compat);

@@ -13,6 +13,7 @@ const volatile struct df_policy policy;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct df_ctl);
@@ -68,6 +69,21 @@ SEC("xdp.frags")
 int n2x_xdp_frags(struct xdp_md *ctx)
 {
 	return handle(ctx);
+}
+
+/* What a rollback puts in the place of a program that does not obey: it does nothing. */
+SEC("xdp")
+int n2x_pass(struct xdp_md *ctx)
+{
+	(void)ctx;
+	return XDP_PASS;
+}
+
+SEC("xdp.frags")
+int n2x_pass_frags(struct xdp_md *ctx)
+{
+	(void)ctx;
+	return XDP_PASS;
 }
 
 /* User space's view of the clock that leases are measured in: writes jiffies64 into the packet.

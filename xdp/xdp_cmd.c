@@ -9,6 +9,7 @@
 #include "core/loop.h"
 #include "core/output.h"
 #include "core/util.h"
+#include "xdp/xdp_ctl.h"
 #include "xdp/xdp_path.h"
 
 struct run {
@@ -45,9 +46,15 @@ static void ready(void *ctx)
 static int supervise(struct run *run, struct err *err)
 {
 	const struct loop loop = { .fd = -1, .tick = watch, .ready = ready, .ctx = run };
-	const struct share all = { .kind = DF_SHARE_ALL };
-	int ret = xdp_share_set(run->policy->interface, &all, err);
+	_cleanup_(xdp_ctl_close) struct xdp_ctl ctl = { .clock_fd = -1 };
+	struct xdp_raise raise = { .to.kind = DF_SHARE_ALL };
+	int ret = xdp_ctl_open(run->policy->interface, &ctl, err);
 
+	if (ret < 0)
+		return ret;
+	/* No lease: there is nothing behind it to go back to. */
+	raise.from = (struct share){ run->state.ctl.share_kind, run->state.ctl.share_n };
+	ret = xdp_ctl_raise(&ctl, &raise, err);
 	if (ret < 0)
 		return ret;
 	ret = loop_wait(&loop);
@@ -95,7 +102,6 @@ static int attach_or_adopt(const struct policy *policy, bool local_only, struct 
 static int run(const struct policy *policy, bool local_only, struct err *err)
 {
 	struct run run = { .policy = policy };
-	const struct share none = { .kind = DF_SHARE_NONE };
 	_cleanup_close_ int lock = -1;
 	struct err ignored;
 	int ret;
@@ -109,7 +115,7 @@ static int run(const struct policy *policy, bool local_only, struct err *err)
 	ret = supervise(&run, err);
 	/* Share 0, but attached: a detach resets the link of many drivers, and the next start needs
 	 * it again. */
-	xdp_share_set(policy->interface, &none, ret < 0 ? &ignored : err);
+	xdp_zero(policy->interface, ABI_VERSION, ret < 0 ? &ignored : err);
 	log_info(
 		"%s: share 0; the program stays attached: nfq2xdp migrate rollback --detach -c FILE takes it away",
 		policy->interface);

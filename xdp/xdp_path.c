@@ -4,12 +4,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <linux/if_link.h>
-#include <linux/magic.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -19,56 +16,24 @@
 #include "core/log.h"
 #include "core/netdev.h"
 #include "core/util.h"
-#include "xdp/nfq2xdp.skel.h"
+#include "xdp/xdp_ctl.h"
+#include "xdp/xdp_load.h"
+#include "xdp/xdp_pin.h"
 
 /* The largest MTU that is sure to fit one page with headroom and tail on every driver; above it:
  * xdp.frags. */
 #define MTU_LINEAR 1500
 
-#define PIN_LINK "link-"
-#define PIN_PROG "prog-"
-
-static void skel_destroyp(struct nfq2xdp **skel)
-{
-	nfq2xdp__destroy(*skel);
-}
-
-/* The last warning of libbpf: the kernel's own words (extack) come this way. */
-static _Thread_local char libbpf_said[256];
-
-static int libbpf_log(enum libbpf_print_level level, const char *format, va_list args)
-{
-	char text[256];
-
-	vsnprintf(text, sizeof(text), format, args);
-	text[strcspn(text, "\n")] = '\0';
-	if (level == LIBBPF_WARN)
-		snprintf(libbpf_said, sizeof(libbpf_said), "%s", text);
-	log_debug("%s", text); /* one level down: what matters of it is in our own line */
-	return 0;
-}
-
-static int prog_info(uint32_t id, struct bpf_prog_info *info)
-{
-	_cleanup_close_ int fd = bpf_prog_get_fd_by_id(id);
-	uint32_t len = sizeof(*info);
-
-	memset(info, 0, sizeof(*info));
-	if (fd < 0)
-		return -errno;
-	return bpf_obj_get_info_by_fd(fd, info, &len) < 0 ? -errno : 0;
-}
-
 static bool is_ours(const char *prog_name)
 {
-	return !strncmp(prog_name, "n2x_xdp", strlen("n2x_xdp"));
+	return !strncmp(prog_name, "n2x_xdp", strlen("n2x_xdp")) || xdp_is_stub(prog_name);
 }
 
 static int foreign(const char *interface, uint32_t id, struct err *err)
 {
 	struct bpf_prog_info info;
 
-	if (prog_info(id, &info) < 0)
+	if (xdp_prog_info(id, &info) < 0)
 		snprintf(info.name, sizeof(info.name), "?");
 	return err_set(
 		err, N2X_FOREIGN,
@@ -79,20 +44,43 @@ static int foreign(const char *interface, uint32_t id, struct err *err)
 			: "");
 }
 
-static int check_bpffs(struct err *err)
+static const struct xdp_point *find_point(const struct xdp_state *state, const char *interface)
 {
-	struct statfs fs;
-
-	if (statfs(INSTANCE_BPFFS, &fs) == 0 && fs.f_type == BPF_FS_MAGIC)
-		return 0;
-	return err_set(
-		err, N2X_SYSTEM,
-		"%s is not a BPF file system: mount -t bpf bpf %s (inside `ip netns exec` it is hidden: "
-		"use nsenter --net=/run/netns/NAME)",
-		INSTANCE_BPFFS, INSTANCE_BPFFS);
+	for (unsigned int i = 0; i < state->n_points; i++)
+		if (!strcmp(state->point[i].interface, interface))
+			return &state->point[i];
+	return NULL;
 }
 
-static int plan_point(const char *interface, bool local_only, struct xdp_plan *out, struct err *err)
+static bool attached(const struct xdp_state *there, const char *interface)
+{
+	const struct xdp_point *point = find_point(there, interface);
+
+	return point && point->ours;
+}
+
+bool xdp_half(const struct xdp_state *there, const struct policy *policy)
+{
+	unsigned int wanted = 0, all = 0;
+
+	if (there->ctl.flags & DF_CTL_WHOLE || there->ctl.writes ||
+	    memcmp(&there->policy, &policy->df, sizeof(policy->df)) != 0)
+		return false;
+	for (unsigned int i = 0; i < policy->xdp.n_attach; i++)
+		wanted += attached(there, policy->xdp.attach[i]);
+	for (unsigned int i = 0; i < there->n_points; i++) {
+		const struct xdp_point *point = &there->point[i];
+
+		/* A dead link was whole once. A program's pin comes before its attachment. */
+		if (!point->ours && (point->link || point->taken))
+			return false;
+		all += point->ours;
+	}
+	return there->n_points && all == wanted && wanted < policy->xdp.n_attach;
+}
+
+static int plan_point(const char *interface, bool local_only, const struct xdp_state *there,
+		      struct xdp_plan *out, struct err *err)
 {
 	LIBBPF_OPTS(bpf_xdp_query_opts, query);
 	int ifindex = (int)if_nametoindex(interface);
@@ -108,7 +96,7 @@ static int plan_point(const char *interface, bool local_only, struct xdp_plan *o
 			"%s is a bridge: XDP there does not see frames that are bridged from port to port; "
 			"attach to its ports, or say --local-only",
 			interface);
-	if (bpf_xdp_query(ifindex, 0, &query) == 0 && query.prog_id)
+	if (bpf_xdp_query(ifindex, 0, &query) == 0 && query.prog_id && !attached(there, interface))
 		return foreign(interface, query.prog_id, err);
 	snprintf(out->interface, sizeof(out->interface), "%s", interface);
 	out->mtu = netdev_mtu(interface);
@@ -119,108 +107,45 @@ static int plan_point(const char *interface, bool local_only, struct xdp_plan *o
 int xdp_plan(const struct policy *policy, bool local_only, struct xdp_plan plan[POLICY_ATTACH_MAX],
 	     struct err *err)
 {
+	struct xdp_state there = { 0 };
+	struct err ignored;
 	int ret = cap_require(CAP_NEED_XDP, err);
 
-	libbpf_set_print(libbpf_log);
+	xdp_libbpf_init();
 	if (ret == 0)
-		ret = check_bpffs(err);
+		ret = xdp_pin_check_bpffs(err);
+	if (ret == 0 &&
+	    (xdp_read(policy->interface, &there, &ignored) < 0 || !xdp_half(&there, policy)))
+		there.n_points = 0;
 	for (unsigned int i = 0; i < policy->xdp.n_attach && ret == 0; i++)
-		ret = plan_point(policy->xdp.attach[i], local_only, &plan[i], err);
+		ret = plan_point(policy->xdp.attach[i], local_only, &there, &plan[i], err);
 	return ret;
-}
-
-/* Opens and loads the builds that the plan needs. Returns 0 or -errno. */
-static int load(const struct policy *policy, const struct xdp_plan *plan, uint32_t generation,
-		struct nfq2xdp **out)
-{
-	_cleanup_(skel_destroyp) struct nfq2xdp *skel = nfq2xdp__open();
-	const struct df_ctl ctl = { .generation = generation };
-	const uint32_t zero = 0;
-	bool linear = false, frags = false;
-	int ret;
-
-	if (!skel)
-		return -errno;
-	for (unsigned int i = 0; i < policy->xdp.n_attach; i++) {
-		linear |= !plan[i].frags;
-		frags |= plan[i].frags;
-	}
-	bpf_program__set_autoload(skel->progs.n2x_xdp, linear);
-	bpf_program__set_autoload(skel->progs.n2x_xdp_frags, frags);
-	bpf_program__set_autoload(skel->progs.n2x_clock, false);
-	memcpy((void *)&skel->rodata->policy, &policy->df, sizeof(policy->df));
-	ret = nfq2xdp__load(skel);
-	if (ret == 0 && bpf_map_update_elem(bpf_map__fd(skel->maps.ctl), &zero, &ctl, BPF_ANY) < 0)
-		ret = -errno;
-	if (ret < 0)
-		return ret;
-	*out = TAKE_PTR(skel);
-	return 0;
 }
 
 /* Before 5.18 the kernel has no xdp.frags: then the linear build, and the driver decides whether
  * its MTU allows it. */
-static int load_any(const struct policy *policy, struct xdp_plan *plan, uint32_t generation,
-		    struct nfq2xdp **out, struct err *err)
+static int load(const struct policy *policy, struct xdp_plan *plan, struct nfq2xdp **out,
+		struct err *err)
 {
-	int ret = load(policy, plan, generation, out);
-	bool frags = false;
+	bool linear = false, frags = false;
+	int ret;
 
 	for (unsigned int i = 0; i < policy->xdp.n_attach; i++) {
+		linear |= !plan[i].frags;
 		frags |= plan[i].frags;
-		if (ret < 0)
+	}
+	ret = xdp_load(policy, linear, frags, out);
+	if (ret < 0 && frags) {
+		for (unsigned int i = 0; i < policy->xdp.n_attach; i++)
 			plan[i].frags = false;
+		ret = xdp_load(policy, true, false, out);
 	}
-	if (ret < 0 && frags)
-		ret = load(policy, plan, generation, out);
-	if (!*out)
-		return err_set(err, N2X_SYSTEM,
-			       "the kernel refused the XDP program: %s: %s (-v shows its log)",
-			       strerror(-ret), libbpf_said);
-	return 0;
-}
-
-static void pin_path(const char *instance, const char *kind, const char *name,
-		     char out[PATH_MAX + 64])
-{
-	char dir[PATH_MAX];
-	char escaped[48]; /* 15 characters, each as %xx at most */
-
-	instance_pin_dir(instance, dir);
-	instance_escape(name, escaped, sizeof(escaped));
-	snprintf(out, PATH_MAX + 64, "%s/%s%s", dir, kind, escaped);
-}
-
-static int pin(const char *instance, const char *kind, const char *name, int fd, struct err *err)
-{
-	char path[PATH_MAX + 64];
-
-	pin_path(instance, kind, name, path);
-	if (bpf_obj_pin(fd, path) < 0)
-		return err_set(err, N2X_SYSTEM, "cannot pin %s: %s", path, strerror(errno));
-	return 0;
-}
-
-static int make_dirs(const char *instance, struct err *err)
-{
-	char path[PATH_MAX];
-
-	instance_pin_dir(instance, path);
-	for (char *slash = path + strlen(INSTANCE_BPFFS) + 1; slash; *slash = '/', slash++) {
-		slash = strchr(slash, '/');
-		if (slash)
-			*slash = '\0';
-		if (mkdir(path, 0700) < 0 && errno != EEXIST)
-			return err_set(err, N2X_SYSTEM, "%s: %s", path, strerror(errno));
-		if (!slash)
-			break;
-	}
-	return 0;
+	return ret < 0 ? xdp_load_failed(ret, err) : 0;
 }
 
 /*
  * One try in one mode. Returns a link's descriptor, 0 when attached by netlink (a kernel before 5.9),
- * or -errno with the kernel's words in libbpf_said: link creation has no extack, so the same try by
+ * or -errno with the kernel's words in xdp_libbpf_said(): link creation has no extack, so the same try by
  * netlink is also how to learn why. Netlink leaves an attachment that lives by itself: its pin is
  * there first, so that whatever is attached can be found and taken away.
  */
@@ -234,8 +159,8 @@ static int attach_mode(const char *instance, const char *interface, int prog_fd,
 
 	if (fd >= 0 || errno == EBUSY || errno == EEXIST)
 		return fd >= 0 ? fd : -EBUSY;
-	snprintf(libbpf_said, sizeof(libbpf_said), "%s", strerror(errno));
-	pin_path(instance, PIN_PROG, interface, path);
+	xdp_libbpf_say(strerror(errno));
+	xdp_pin_path(instance, PIN_PROG, interface, path);
 	if (bpf_obj_pin(prog_fd, path) < 0)
 		return -errno;
 	ret = bpf_xdp_attach(ifindex, prog_fd, mode | XDP_FLAGS_UPDATE_IF_NOEXIST, NULL);
@@ -259,7 +184,8 @@ static int attach_point(const struct policy *policy, const char *interface, int 
 		if (ret >= 0 || ret == -EBUSY)
 			break;
 		if (policy->xdp.mode == ATTACH_AUTO && modes[i] == XDP_FLAGS_DRV_MODE)
-			log_info("%s: native XDP is not possible: %s", interface, libbpf_said);
+			log_info("%s: native XDP is not possible: %s", interface,
+				 xdp_libbpf_said());
 	}
 	if (ret == -EBUSY) {
 		bpf_xdp_query((int)if_nametoindex(interface), 0, &query);
@@ -267,73 +193,81 @@ static int attach_point(const struct policy *policy, const char *interface, int 
 	}
 	if (ret < 0)
 		return err_set(err, N2X_SYSTEM, "%s: cannot attach XDP: %s", interface,
-			       libbpf_said);
+			       xdp_libbpf_said());
 	if (ret == 0)
 		return 0;
 	link = ret;
-	return pin(policy->interface, PIN_LINK, interface, link, err);
+	return xdp_pin(policy->interface, PIN_LINK, interface, link, err);
 }
 
 static int pin_and_attach(const struct policy *policy, const struct xdp_plan *plan,
-			  const struct nfq2xdp *skel, struct err *err)
+			  const struct xdp_state *there, const struct nfq2xdp *skel,
+			  struct err *err)
 {
-	const char *instance = policy->interface;
-	int ret = make_dirs(instance, err);
+	int ret = xdp_load_pin(policy->interface, skel, err);
+	char path[PATH_MAX + 64];
+
+	for (unsigned int i = 0; i < policy->xdp.n_attach && ret == 0; i++) {
+		if (attached(there, plan[i].interface))
+			continue;
+		xdp_pin_path(policy->interface, PIN_PROG, plan[i].interface, path);
+		unlink(path);
+		ret = attach_point(policy, plan[i].interface, xdp_load_prog(skel, plan[i].frags),
+				   err);
+	}
+	return ret;
+}
+
+static int init_ctl(const struct nfq2xdp *skel, uint32_t generation, struct err *err)
+{
+	struct df_ctl ctl = { .generation = generation };
+	const uint32_t zero = 0;
+
+	ctl.hz = xdp_ctl_measure_hz(bpf_program__fd(skel->progs.n2x_clock));
+	if (bpf_map_update_elem(bpf_map__fd(skel->maps.ctl), &zero, &ctl, BPF_ANY) < 0)
+		return err_set(err, N2X_SYSTEM, "cannot write the control map: %s",
+			       strerror(errno));
+	return 0;
+}
+
+static int set_whole(const char *instance, struct err *err)
+{
+	_cleanup_(xdp_ctl_close) struct xdp_ctl ctl = { .clock_fd = -1 };
+	int ret = xdp_ctl_open(instance, &ctl, err);
 
 	if (ret == 0)
-		ret = pin(instance, "", "ctl", bpf_map__fd(skel->maps.ctl), err);
-	if (ret == 0)
-		ret = pin(instance, "", "stats", bpf_map__fd(skel->maps.stats), err);
-	if (ret == 0)
-		ret = pin(instance, "", "policy", bpf_map__fd(skel->maps.rodata), err);
-	for (unsigned int i = 0; i < policy->xdp.n_attach && ret == 0; i++)
-		ret = attach_point(policy, plan[i].interface,
-				   bpf_program__fd(plan[i].frags ? skel->progs.n2x_xdp_frags
-								 : skel->progs.n2x_xdp),
-				   err);
+		xdp_ctl_flag(&ctl, DF_CTL_WHOLE, 1);
 	return ret;
 }
 
 int xdp_attach(const struct policy *policy, bool local_only, uint32_t generation, struct err *err)
 {
-	_cleanup_(skel_destroyp) struct nfq2xdp *skel = NULL;
+	_cleanup_(xdp_skel_destroyp) struct nfq2xdp *skel = NULL;
 	struct xdp_plan plan[POLICY_ATTACH_MAX];
-	struct xdp_state there;
+	struct xdp_state there = { 0 };
 	struct err ignored;
 	int ret = xdp_read(policy->interface, &there, err);
+	bool half = ret == 0 && xdp_half(&there, policy);
 
-	if (ret == 0 && there.n_points)
+	if (ret == 0 && there.n_points && !half)
 		return err_set(err, N2X_NO, "%s is attached already", policy->interface);
 	ret = xdp_plan(policy, local_only, plan, err);
-	if (ret == 0)
-		ret = load_any(policy, plan, generation, &skel, err);
-	if (ret)
+	if (ret < 0)
 		return ret;
 	/* What an attach that was killed before its first link left. */
-	xdp_detach(policy->interface, &ignored);
-	ret = pin_and_attach(policy, plan, skel, err);
+	if (!half)
+		xdp_detach(policy->interface, &ignored);
+	ret = load(policy, plan, &skel, err);
+	if (ret == 0 && !half)
+		ret = init_ctl(skel, generation, err);
+	if (ret < 0)
+		return ret;
+	ret = pin_and_attach(policy, plan, &there, skel, err);
+	if (ret == 0)
+		ret = set_whole(policy->interface, err);
 	if (ret < 0)
 		xdp_detach(policy->interface, &ignored); /* X3 */
 	return ret;
-}
-
-static int open_pin(const char *instance, const char *name, struct err *err)
-{
-	char path[PATH_MAX + 64];
-	int fd;
-
-	pin_path(instance, "", name, path);
-	fd = bpf_obj_get(path);
-	if (fd >= 0)
-		return fd;
-	if (errno != ENOENT)
-		return err_set(err, N2X_SYSTEM, "%s: %s", path, strerror(errno));
-	/* Not there, or not to be seen? */
-	if (check_bpffs(err) < 0)
-		return -N2X_SYSTEM;
-	return err_set(err, N2X_INACTIVE,
-		       "%s: no XDP path here: start it with nfq2xdp migrate start -c FILE",
-		       instance);
 }
 
 static int read_stats(int fd, uint64_t reason[DF_REASON_MAX])
@@ -378,12 +312,15 @@ static int read_point(int dir_fd, const char *file, bool link, struct xdp_point 
 	point.prog_id = link ? link_info.prog_id : info.id;
 	ifindex = link ? (int)link_info.xdp.ifindex : (int)if_nametoindex(name);
 	if (link)
-		prog_info(point.prog_id, &info);
+		xdp_prog_info(point.prog_id, &info);
 	point.frags = strstr(info.name, "frags");
+	point.stub = xdp_is_stub(info.name);
+	memcpy(point.tag, info.tag, sizeof(point.tag));
 	if (ifindex && if_indextoname((unsigned int)ifindex, now))
 		snprintf(name, sizeof(name), "%s", now);
 	if (ifindex && bpf_xdp_query(ifindex, 0, &query) == 0) {
 		point.ours = query.prog_id == point.prog_id;
+		point.taken = query.prog_id && !point.ours;
 		point.native = query.attach_mode == XDP_ATTACHED_DRV;
 	}
 	snprintf(point.interface, sizeof(point.interface), "%.15s", name);
@@ -397,7 +334,7 @@ static int read_points(const char *instance, struct xdp_state *state)
 	char path[PATH_MAX];
 	struct dirent *e;
 
-	instance_pin_dir(instance, path);
+	instance_pin_dir(ABI_VERSION, instance, path);
 	dir = opendir(path);
 	if (!dir)
 		return -errno;
@@ -415,21 +352,21 @@ static int read_points(const char *instance, struct xdp_state *state)
 int xdp_read(const char *instance, struct xdp_state *out, struct err *err)
 {
 	struct xdp_state state = { 0 };
-	_cleanup_close_ int ctl = -1, stats = -1, policy = -1;
+	_cleanup_(xdp_ctl_close) struct xdp_ctl ctl = { .clock_fd = -1 };
+	_cleanup_close_ int stats = -1, policy = -1;
 	const uint32_t zero = 0;
-	int ret = cap_require(CAP_NEED_MAPS, err);
+	int ret = xdp_ctl_open(instance, &ctl, err);
 
-	libbpf_set_print(libbpf_log);
 	if (ret == 0)
-		ret = ctl = open_pin(instance, "ctl", err);
+		ret = stats = xdp_pin_open(instance, "stats", err);
 	if (ret >= 0)
-		ret = stats = open_pin(instance, "stats", err);
-	if (ret >= 0)
-		ret = policy = open_pin(instance, "policy", err);
+		ret = policy = xdp_pin_open(instance, "policy", err);
 	if (ret < 0)
 		return ret;
-	ret = bpf_map_lookup_elem(ctl, &zero, &state.ctl) < 0 ||
-			      bpf_map_lookup_elem(policy, &zero, &state.policy) < 0
+	state.ctl = *ctl.map;
+	state.now = xdp_ctl_now(&ctl);
+	state.expired = state.ctl.deadline && state.now >= state.ctl.deadline;
+	ret = bpf_map_lookup_elem(policy, &zero, &state.policy) < 0
 		      ? -errno
 		      : read_stats(stats, state.reason);
 	if (ret == 0)
@@ -463,63 +400,6 @@ int xdp_check(const struct xdp_state *state, const struct policy *policy, struct
 		"%s: what is attached has another policy or other interfaces than this file: "
 		"nfq2xdp migrate rollback --detach -c FILE, then start",
 		policy->interface);
-}
-
-/* Writes the control map and reads it back. */
-static int write_ctl(const char *instance, int fd, const struct df_ctl *ctl, struct err *err)
-{
-	struct df_ctl back = { 0 };
-	const uint32_t zero = 0;
-
-	if (bpf_map_update_elem(fd, &zero, ctl, BPF_ANY) < 0)
-		return err_set(err, N2X_SYSTEM, "%s: cannot write the share: %s", instance,
-			       strerror(errno));
-	if (bpf_map_lookup_elem(fd, &zero, &back) < 0 || memcmp(ctl, &back, sizeof(back)) != 0)
-		return err_set(err, N2X_SYSTEM,
-			       "%s: the share reads back different from what was written",
-			       instance);
-	return 0;
-}
-
-int xdp_share_set(const char *instance, const struct share *share, struct err *err)
-{
-	_cleanup_close_ int fd = -1;
-	struct df_ctl ctl = { 0 };
-	const uint32_t zero = 0;
-	int ret = cap_require(CAP_NEED_MAPS, err);
-
-	libbpf_set_print(libbpf_log);
-	if (ret == 0)
-		ret = fd = open_pin(instance, "ctl", err);
-	if (ret < 0)
-		return ret;
-	/* Not being able to read is no reason not to write: all zeros is share 0 (abi I1). */
-	if (bpf_map_lookup_elem(fd, &zero, &ctl) < 0)
-		log_info("%s: the control map cannot be read: %s", instance, strerror(errno));
-	ctl.share_kind = share->kind;
-	ctl.share_n = share->n;
-	ctl.deadline = 0;
-	ctl.writes++;
-	ctl.done = 0;
-	return write_ctl(instance, fd, &ctl, err);
-}
-
-int xdp_done_set(const char *instance, struct err *err)
-{
-	_cleanup_close_ int fd = -1;
-	const uint32_t zero = 0;
-	struct df_ctl ctl;
-	int ret = fd = open_pin(instance, "ctl", err);
-
-	if (ret < 0)
-		return ret;
-	if (bpf_map_lookup_elem(fd, &zero, &ctl) < 0)
-		return err_set(err, N2X_SYSTEM, "%s: cannot read the control map: %s", instance,
-			       strerror(errno));
-	if (ctl.share_kind != DF_SHARE_ALL)
-		return err_set(err, N2X_NO, "%s: somebody took the share down meanwhile", instance);
-	ctl.done = 1;
-	return write_ctl(instance, fd, &ctl, err);
 }
 
 /* Only what is ours, and in the mode it has: without one the kernel looks at the driver's alone. */
@@ -562,27 +442,44 @@ static int detach_pin(const char *dir, const char *file)
 	return ret < 0 || unlink(path) == 0 ? ret : -errno;
 }
 
-int xdp_detach(const char *instance, struct err *err)
+static bool is_attachment(const char *file)
 {
-	_cleanup_dir_ DIR *dir = NULL;
-	char path[PATH_MAX];
+	return !strncmp(file, PIN_LINK, strlen(PIN_LINK)) ||
+	       !strncmp(file, PIN_PROG, strlen(PIN_PROG));
+}
+
+static int detach_pins(DIR *dir, const char *path, bool attachments, struct err *err)
+{
 	struct dirent *e;
-	int ret = cap_require(CAP_NEED_XDP, err);
+	int ret = 0;
 
-	libbpf_set_print(libbpf_log);
-	if (ret < 0)
-		return ret;
-	instance_pin_dir(instance, path);
-	dir = opendir(path);
-	if (!dir)
-		return 0;
+	rewinddir(dir);
 	while ((e = readdir(dir))) {
-		int failed = e->d_name[0] == '.' ? 0 : detach_pin(path, e->d_name);
+		int failed = 0;
 
+		if (e->d_name[0] != '.' && is_attachment(e->d_name) == attachments)
+			failed = detach_pin(path, e->d_name);
 		if (failed < 0 && ret == 0)
 			ret = err_set(err, N2X_SYSTEM, "cannot take away %s/%s: %s", path,
 				      e->d_name, strerror(-failed));
 	}
+	return ret;
+}
+
+/* Detaches what one build pinned. The maps last: without them nobody sees that something is attached. */
+static int detach_version(const char *instance, unsigned int version, struct err *err)
+{
+	_cleanup_dir_ DIR *dir = NULL;
+	char path[PATH_MAX];
+	int ret;
+
+	instance_pin_dir(version, instance, path);
+	dir = opendir(path);
+	if (!dir)
+		return 0;
+	ret = detach_pins(dir, path, true, err);
+	if (ret == 0)
+		ret = detach_pins(dir, path, false, err);
 	if (ret < 0)
 		return ret;
 	if (rmdir(path) < 0)
@@ -596,25 +493,131 @@ int xdp_detach(const char *instance, struct err *err)
 	return 0;
 }
 
-int xdp_instances(void (*fn)(const char *instance, void *ctx), void *ctx, struct err *err)
+/* Calls fn for each build's version that pinned something, anywhere. Stops at what is below 0. */
+static int each_version(int (*fn)(unsigned int version, void *ctx, struct err *err), void *ctx,
+			struct err *err)
 {
+	_cleanup_dir_ DIR *dir = opendir(INSTANCE_BPFFS "/nfq2xdp");
+	struct dirent *e;
+	int ret = 0;
+
+	if (!dir && errno == ENOENT)
+		return xdp_pin_check_bpffs(err);
+	if (!dir)
+		return err_set(err, N2X_SYSTEM, "%s/nfq2xdp: %s", INSTANCE_BPFFS, strerror(errno));
+	while (ret >= 0 && (e = readdir(dir))) {
+		unsigned int version;
+
+		if (sscanf(e->d_name, "v%u", &version) == 1)
+			ret = fn(version, ctx, err);
+	}
+	return ret;
+}
+
+static int detach_each(unsigned int version, void *ctx, struct err *err)
+{
+	return detach_version(ctx, version, err);
+}
+
+int xdp_detach(const char *instance, struct err *err)
+{
+	int ret = cap_require(CAP_NEED_XDP, err);
+
+	xdp_libbpf_init();
+	return ret < 0 ? ret : each_version(detach_each, (void *)instance, err);
+}
+
+struct instances {
+	void (*fn)(const char *instance, unsigned int version, void *ctx);
+	void *ctx;
+	int n;
+};
+
+static int instances_each(unsigned int version, void *ctx, struct err *err)
+{
+	struct instances *instances = ctx;
 	_cleanup_dir_ DIR *dir = NULL;
 	char path[PATH_MAX], name[64];
 	struct dirent *e;
-	int n = 0;
 
-	instance_pin_dir(NULL, path);
+	instance_pin_dir(version, NULL, path);
 	dir = opendir(path);
-	if (!dir && errno == ENOENT)
-		return check_bpffs(err);
-	if (!dir)
+	if (!dir && errno != ENOENT)
 		return err_set(err, N2X_SYSTEM, "%s: %s", path, strerror(errno));
-	while ((e = readdir(dir))) {
+	while (dir && (e = readdir(dir))) {
 		if (e->d_name[0] == '.')
 			continue;
 		instance_unescape(e->d_name, name, sizeof(name));
-		fn(name, ctx);
-		n++;
+		instances->fn(name, version, instances->ctx);
+		instances->n++;
 	}
-	return n;
+	return 0;
+}
+
+int xdp_instances(void (*fn)(const char *instance, unsigned int version, void *ctx), void *ctx,
+		  struct err *err)
+{
+	struct instances instances = { .fn = fn, .ctx = ctx };
+	int ret = each_version(instances_each, &instances, err);
+
+	return ret < 0 ? ret : instances.n;
+}
+
+/* By what is the same in every build: abi I1. */
+static int zero_map(const char *instance, unsigned int version, struct err *err)
+{
+	_cleanup_free_ uint8_t *value = NULL;
+	struct bpf_map_info info = { 0 };
+	char dir[PATH_MAX], path[PATH_MAX + 8];
+	uint32_t len = sizeof(info);
+	const uint32_t key = 0;
+	_cleanup_close_ int fd = -1;
+
+	instance_pin_dir(version, instance, dir);
+	snprintf(path, sizeof(path), "%s/ctl", dir);
+	fd = bpf_obj_get(path);
+	if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &len) == 0)
+		value = calloc(1, info.value_size + sizeof(uint64_t));
+	if (!value)
+		return err_set(err, errno == ENOENT ? N2X_INACTIVE : N2X_SYSTEM, "%s: %s", path,
+			       strerror(errno));
+	/* Not being able to read is no reason not to write: all zeros is share 0. */
+	if (bpf_map_lookup_elem(fd, &key, value) < 0)
+		log_info("%s: cannot be read: %s", path, strerror(errno));
+	memset(value, 0, 2 * sizeof(uint32_t));
+	if (bpf_map_update_elem(fd, &key, value, BPF_ANY) < 0)
+		return err_set(err, N2X_SYSTEM, "%s: cannot write the share: %s", path,
+			       strerror(errno));
+	return 0;
+}
+
+static void find_instance(const char *instance, unsigned int version, void *ctx)
+{
+	const char **name = ctx;
+
+	(void)version;
+	if (*name && !strcmp(instance, *name))
+		*name = NULL;
+}
+
+bool xdp_pinned(const char *instance)
+{
+	struct err ignored;
+
+	xdp_instances(find_instance, &instance, &ignored);
+	return !instance;
+}
+
+int xdp_zero(const char *instance, unsigned int version, struct err *err)
+{
+	_cleanup_(xdp_ctl_close) struct xdp_ctl ctl = { .clock_fd = -1 };
+	int ret = cap_require(CAP_NEED_MAPS, err);
+
+	xdp_libbpf_init();
+	if (ret < 0)
+		return ret;
+	if (version != ABI_VERSION || xdp_ctl_open(instance, &ctl, err) < 0)
+		return zero_map(instance, version, err);
+	xdp_ctl_zero(&ctl);
+	return 0;
 }

@@ -8,7 +8,7 @@
  * Invariants (cited as "xdp X1" and so on):
  *  X1  Nothing foreign is replaced: links, or netlink with XDP_FLAGS_UPDATE_IF_NOEXIST; never the
  *      plain form.
- *  X2  Attached at share 0; the share moves only by xdp_share_set().
+ *  X2  Attached at share 0; the share moves only by xdp_ctl.h.
  *  X3  A failed xdp_attach() leaves no program, link, pin or directory behind.
  *  X4  Several attach points share one set of maps: one share, one set of counters.
  */
@@ -24,10 +24,13 @@
 struct xdp_point {
 	char interface[IFNAMSIZ]; /* its name now; the pinned name when it is gone */
 	bool ours; /* our program is attached and the interface exists */
+	bool taken; /* another program is */
 	bool native; /* false: generic */
 	bool frags; /* the xdp.frags build */
 	bool link; /* a bpf_link; false: netlink */
+	bool stub; /* the program that does nothing: xdp_stub() */
 	uint32_t prog_id;
+	uint8_t tag[8]; /* the kernel's hash of the program's instructions: tells builds apart */
 };
 
 struct xdp_state {
@@ -35,6 +38,8 @@ struct xdp_state {
 	unsigned int n_points;
 	struct df_policy policy;
 	struct df_ctl ctl;
+	uint64_t now; /* jiffies64; 0: the clock cannot be read */
+	bool expired; /* the lease has run out: XDP takes nothing, whatever the share is */
 	uint64_t reason[DF_REASON_MAX]; /* summed over the CPUs */
 };
 
@@ -54,7 +59,11 @@ struct xdp_plan {
 int xdp_plan(const struct policy *policy, bool local_only, struct xdp_plan plan[POLICY_ATTACH_MAX],
 	     struct err *err);
 
-/* Loads, attaches to every interface at share 0, pins. All or nothing (X3). Fails as xdp_plan(). */
+/* Is it an attach that was killed half way: some of the interfaces, and the share never written? */
+bool xdp_half(const struct xdp_state *there, const struct policy *policy);
+
+/* Loads, attaches to every interface at share 0, pins. All or nothing (X3); one that was killed half way
+ * is finished. Fails as xdp_plan(). */
 int xdp_attach(const struct policy *policy, bool local_only, uint32_t generation, struct err *err);
 
 /* Returns 0, -N2X_INACTIVE when the instance is not pinned, or -N2X_SYSTEM. */
@@ -66,19 +75,28 @@ int xdp_read(const char *instance, struct xdp_state *out, struct err *err);
  */
 int xdp_check(const struct xdp_state *state, const struct policy *policy, struct err *err);
 
-/*
- * Writes the share and reads it back. It keeps the generation, counts the write, and takes a lease
- * away (a deadline of an earlier share says nothing about this one) and the mark of
- * xdp_done_set(). Needs the pinned map alone.
- * Returns as xdp_read().
- */
-int xdp_share_set(const char *instance, const struct share *share, struct err *err);
+/* Has this build, or one of another layout, pinned something of this instance? */
+bool xdp_pinned(const char *instance);
 
 /*
- * Notes in the control map that the NFQUEUE path was taken away on purpose. -N2X_NO when the share is
- * no longer all; else returns as xdp_read().
+ * The same attachment with the programs of this build: after the binary was upgraded, and after
+ * xdp_stub(). What another build with another layout (ABI_VERSION) pinned is taken over at share 0, so
+ * that the NFQUEUE path carries all from then on, as rollout `generation`; with the same layout share, lease and counters go on.
+ * Each program is exchanged by the kernel in one step, without a detach. *changed: something was to do.
+ * Returns 0, -N2X_INACTIVE when nothing is attached, or -N2X_SYSTEM; can be repeated.
  */
-int xdp_done_set(const char *instance, struct err *err);
+int xdp_upgrade(const struct policy *policy, uint32_t generation, bool *changed, struct err *err);
+
+/*
+ * Rung 2 of the way back: the programs are exchanged for one that does nothing, in one step each. For
+ * a program that does not obey the share. Returns 0, -N2X_INACTIVE or -N2X_SYSTEM.
+ */
+int xdp_stub(const char *instance, struct err *err);
+
+bool xdp_is_stub(const char *prog_name);
+
+/* Share 0, whichever build pinned the map: needs nothing but it. Returns as xdp_read(). */
+int xdp_zero(const char *instance, unsigned int version, struct err *err);
 
 /*
  * Detaches and unpins; what is gone already is fine. The share should be 0 for a while before.
@@ -86,6 +104,9 @@ int xdp_done_set(const char *instance, struct err *err);
  */
 int xdp_detach(const char *instance, struct err *err);
 
-/* Calls fn for each instance pinned in this namespace. Returns the number of instances, or
- * -N2X_SYSTEM. */
-int xdp_instances(void (*fn)(const char *instance, void *ctx), void *ctx, struct err *err);
+/*
+ * Calls fn for each instance pinned in this namespace, by this build (version is ABI_VERSION) or by one
+ * with another layout. Returns the number of instances, or -N2X_SYSTEM.
+ */
+int xdp_instances(void (*fn)(const char *instance, unsigned int version, void *ctx), void *ctx,
+		  struct err *err);

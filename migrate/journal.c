@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "migrate/journal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "core/instance.h"
+#include "core/util.h"
+
+#define LINE_MAX_BYTES 65536 /* what the last line is looked for in */
+
+static void journal_path(const char *instance, char out[PATH_MAX])
+{
+	snprintf(out, PATH_MAX, "%s/%s/journal.jsonl", INSTANCE_LIB_DIR, instance);
+}
+
+static int make_dirs(char *path)
+{
+	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (mkdir(path, 0755) < 0 && errno != EEXIST)
+			return -errno;
+		*slash = '/';
+	}
+	return 0;
+}
+
+/* J3: what a crash or a full disk cut off ends here. */
+static int end_line(int fd)
+{
+	struct stat st;
+	char last;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!st.st_size || (pread(fd, &last, 1, st.st_size - 1) == 1 && last == '\n'))
+		return 0;
+	return write(fd, "\n", 1) == 1 ? 0 : -errno;
+}
+
+int journal_open(const char *instance, struct journal *out, struct err *err)
+{
+	_cleanup_close_ int fd = -1;
+	char path[PATH_MAX];
+	int ret;
+
+	journal_path(instance, path);
+	ret = make_dirs(path);
+	if (ret == 0) {
+		fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+		ret = fd < 0 ? -errno : end_line(fd);
+	}
+	if (ret < 0)
+		return err_set(err, N2X_SYSTEM, "journal: %s: %s", path, strerror(-ret));
+	*out = (struct journal){ .fd = TAKE_FD(fd) };
+	return 0;
+}
+
+void journal_close(struct journal *journal)
+{
+	util_closep(&journal->fd);
+	journal->fd = -1;
+}
+
+static json_t *now_json(void)
+{
+	char text[64], day[32];
+	struct timespec ts;
+	struct tm tm;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	gmtime_r(&ts.tv_sec, &tm);
+	strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(text, sizeof(text), "%s.%03ldZ", day, ts.tv_nsec / 1000000);
+	return json_string(text);
+}
+
+int journal_write(struct journal *journal, const char *event, json_t *more, bool sync,
+		  struct err *err)
+{
+	json_t *line = json_pack("{s:o, s:I, s:s}", "time", now_json(), "generation",
+				 (json_int_t)journal->generation, "event", event);
+	_cleanup_free_ char *text = NULL;
+	char *end;
+	size_t len;
+	int ret = 0;
+
+	if (more)
+		json_object_update(line, more);
+	json_decref(more);
+	text = json_dumps(line, JSON_COMPACT);
+	json_decref(line);
+	len = text ? strlen(text) : 0;
+	end = text ? realloc(text, len + 2) : NULL;
+	if (!end)
+		return err_set(err, N2X_SYSTEM, "journal: out of memory");
+	text = end;
+	text[len++] = '\n';
+	/* One write: O_APPEND keeps the lines of two processes apart. */
+	errno = journal->fd < 0 ? EBADF : ENOSPC; /* what a short write means */
+	if (journal->fd < 0 || (journal->torn && end_line(journal->fd) < 0) ||
+	    write(journal->fd, text, len) != (ssize_t)len)
+		ret = err_set(err, N2X_SYSTEM, "journal: cannot write: %s", strerror(errno));
+	else if (sync && fdatasync(journal->fd) < 0)
+		ret = err_set(err, N2X_SYSTEM, "journal: cannot sync: %s", strerror(errno));
+	journal->torn = ret < 0;
+	return ret;
+}
+
+json_t *journal_last(const char *instance)
+{
+	_cleanup_free_ char *text = malloc(LINE_MAX_BYTES + 1);
+	_cleanup_close_ int fd = -1;
+	char path[PATH_MAX];
+	char *start, *end;
+	struct stat st;
+	ssize_t got;
+
+	journal_path(instance, path);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (!text || fd < 0 || fstat(fd, &st) < 0)
+		return NULL;
+	got = pread(fd, text, LINE_MAX_BYTES,
+		    st.st_size > LINE_MAX_BYTES ? st.st_size - LINE_MAX_BYTES : 0);
+	if (got <= 0)
+		return NULL;
+	text[got] = '\0';
+	/* What some file systems leave of a line that a crash cut off. */
+	for (char *nul = memchr(text, '\0', got); nul; nul = memchr(nul, '\0', text + got - nul))
+		*nul = ' ';
+	/* From the back: the first that ends, and is JSON. */
+	while ((end = strrchr(text, '\n'))) {
+		json_t *line;
+
+		*end = '\0';
+		start = strrchr(text, '\n');
+		start = start ? start + 1 : text;
+		line = json_loads(start, 0, NULL);
+		if (line)
+			return line;
+	}
+	return NULL;
+}
