@@ -7,7 +7,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 export BUILD=${BUILD:-build}
 tiers=("$@")
-[ ${#tiers[@]} -gt 0 ] || tiers=(unit bpf netns)
+[ ${#tiers[@]} -gt 0 ] || tiers=(unit bpf netns faults)
 passed=0 failed=0 skipped=0
 mkdir -p "$BUILD/log"
 for which in "${tiers[@]}"; do
@@ -27,7 +27,7 @@ for which in "${tiers[@]}"; do
 		case $rc in
 		0)  echo "ok   $name (${took} s)"; passed=$((passed + 1)) ;;
 		77) echo "SKIP $name: $(tail -1 "$log")"; skipped=$((skipped + 1)) ;;
-		*)  echo "FAIL $name (${took} s, exit $rc): $log"; tail -25 "$log" | sed 's/^/    | /'
+		*)  echo "FAIL $name (${took} s, exit $rc): $log"; { head -n -25 "$log" | grep '^FAIL'; tail -25 "$log"; } | sed 's/^/    | /'
 		    failed=$((failed + 1)) ;;
 		esac
 	done

@@ -27,7 +27,7 @@ struct head {
 	uint8_t unused;
 };
 
-_Static_assert(sizeof(struct head) == 152, "every byte of an input means something");
+_Static_assert(sizeof(struct head) == 168, "every byte of an input means something");
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

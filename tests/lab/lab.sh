@@ -50,9 +50,9 @@ lab_reexec() {
 			unshare --mount --pid --net --fork --kill-child --mount-proc --propagation private "$0" "$@"
 	fi
 	trap 'exit 130' INT TERM HUP
-	# All of /run, so that nothing is created in the host's: netns, nfq2xdp, xtables.lock.
+	# All of /run, so that nothing is created in the host's: netns, nfq2xdp, xtables.lock. And the journals.
 	mount -t tmpfs lab /run && mkdir /run/netns /run/nfq2xdp /run/lab &&
-		mount -t tmpfs lab /run/netns || exit 1
+		mount -t tmpfs lab /run/netns && mount -t tmpfs lab /var/lib || exit 1
 	mount -t bpf bpf /sys/fs/bpf || lab_skip "needs bpffs on /sys/fs/bpf"
 	for kind in veth bridge "vxlan id 1 dstport 4789"; do
 		# shellcheck disable=SC2086

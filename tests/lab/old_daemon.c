@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Stand-in for the daemon that is migrated away from: old_daemon [-q QUEUE] [-l LENGTH]
+ * Stand-in for the daemon that is migrated away from: old_daemon [-q QUEUE] [-l LENGTH] [-n] [-d NS]
  *
  * The callback API, one packet a recv(), the UDP checksum zeroed: as naive as the original. LENGTH is
- * the queue's, by default the kernel's 1024; a longer one rides out a busy machine. Prints {"ready":true} when bound. SIGUSR1: one line {"handled":N}.
+ * the queue's, by default the kernel's 1024; a longer one rides out a busy machine. With -n it does
+ * nothing: every packet goes back as it came. With -d it is busy for so long with each. Prints
+ * {"ready":true} when bound. SIGUSR1: one line {"handled":N}.
  * SIGTERM or SIGINT: the last one.
  */
 #include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -27,6 +30,8 @@ struct daemon {
 	/* Held while a verdict is given, so that the last line counts exactly these. */
 	pthread_mutex_t lock;
 	uint64_t handled;
+	bool nothing;
+	uint64_t delay_ns;
 	sigset_t signals;
 };
 
@@ -44,7 +49,9 @@ static int handle(struct nfq_q_handle *queue, struct nfgenmsg *msg, struct nfq_d
 	(void)msg;
 	if (!head)
 		return -1;
-	if (len >= (int)(sizeof(ip) + sizeof(udp))) {
+	for (uint64_t end = wire_now_ns() + d->delay_ns; d->delay_ns && wire_now_ns() < end;)
+		;
+	if (!d->nothing && len >= (int)(sizeof(ip) + sizeof(udp))) {
 		memcpy(&ip, payload, sizeof(ip));
 		ihl = ip.ihl * 4UL;
 		ip.frag_off &= (__be16)~htons(0x4000);
@@ -91,11 +98,15 @@ int main(int argc, char **argv)
 	pthread_t thread;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "q:l:")) != -1) {
+	while ((opt = getopt(argc, argv, "q:l:nd:")) != -1) {
 		if (opt == 'q')
 			num = (uint16_t)wire_number(optarg, 0, UINT16_MAX);
 		else if (opt == 'l')
 			length = (uint32_t)wire_number(optarg, 1, UINT16_MAX);
+		else if (opt == 'n')
+			d.nothing = true;
+		else if (opt == 'd')
+			d.delay_ns = wire_number(optarg, 1, 1000000000);
 		else
 			return 2;
 	}

@@ -5,7 +5,8 @@
  *
  * FAULT, once in every 100 sequence numbers, to prove what a sink counts: drop, duplicate,
  * swap (neighbours; they are of one flow with -f 1 only), ip-csum, udp-csum, short (an IPv4 total
- * length of 24 and 27 in turn, which ends inside the UDP header; the frame stays as long).
+ * length of 24 and 27 in turn, which ends inside the UDP header; the frame stays as long), vlan (an
+ * 802.1Q tag in front).
  *
  * Prints {"ready":true} when it starts. SIGUSR1: one line {"sent":N}. At COUNT sequence numbers,
  *SIGTERM or SIGINT: the last line.
@@ -36,13 +37,14 @@ enum fault {
 	FAULT_IP,
 	FAULT_UDP,
 	FAULT_SHORT,
+	FAULT_VLAN,
 	FAULT_MAX
 };
 
 static const char *const fault_name[] = {
 	[FAULT_NONE] = "none",   [FAULT_DROP] = "drop",  [FAULT_DUPLICATE] = "duplicate",
 	[FAULT_SWAP] = "swap",   [FAULT_IP] = "ip-csum", [FAULT_UDP] = "udp-csum",
-	[FAULT_SHORT] = "short",
+	[FAULT_SHORT] = "short", [FAULT_VLAN] = "vlan",
 };
 _Static_assert(sizeof(fault_name) / sizeof(fault_name[0]) == FAULT_MAX, "every fault has a name");
 
@@ -62,7 +64,7 @@ struct source {
 	uint64_t sent; /* packets that the kernel took */
 	uint8_t pattern[WIRE_PATTERN_MAX];
 	struct wire_frame frame[BATCH];
-	struct iovec iov[BATCH][2];
+	struct iovec iov[BATCH][4];
 	struct mmsghdr msg[BATCH];
 };
 
@@ -90,8 +92,11 @@ static bool next_seq(struct source *s, uint64_t *seq)
 }
 
 static void build(const struct source *s, uint64_t seq, struct wire_frame *frame,
-		  struct iovec iov[2])
+		  struct iovec iov[4])
 {
+	static const uint16_t tag[2] = { 0x0081, 0x6400 }; /* 802.1Q, VLAN 100, as on the wire */
+	const size_t macs = offsetof(struct ethhdr, h_proto);
+
 	/* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): main() sets lengths before all else */
 	unsigned int l = seq % s->n_length;
 	uint32_t flow = seq % s->flows;
@@ -126,8 +131,10 @@ static void build(const struct source *s, uint64_t seq, struct wire_frame *frame
 		frame->ip.check ^= 1;
 	if (faulty(s, seq, FAULT_UDP)) /* and never 0, which means "none" */
 		frame->udp.check ^= frame->udp.check == 1 ? 2 : 1;
-	iov[0] = (struct iovec){ frame, sizeof(*frame) };
-	iov[1] = (struct iovec){ (void *)s->pattern, s->length[l] - WIRE_LEN_MIN };
+	iov[0] = (struct iovec){ frame, macs };
+	iov[1] = (struct iovec){ (void *)tag, faulty(s, seq, FAULT_VLAN) ? sizeof(tag) : 0 };
+	iov[2] = (struct iovec){ (uint8_t *)frame + macs, sizeof(*frame) - macs };
+	iov[3] = (struct iovec){ (void *)s->pattern, s->length[l] - WIRE_LEN_MIN };
 }
 
 /* Sends up to max packets; false when the sequence numbers are used up. */
@@ -138,7 +145,7 @@ static bool send_batch(struct source *s, uint64_t max)
 
 	for (; n < max && n < BATCH && next_seq(s, &seq); n++) {
 		build(s, seq, &s->frame[n], s->iov[n]);
-		s->msg[n].msg_hdr = (struct msghdr){ .msg_iov = s->iov[n], .msg_iovlen = 2 };
+		s->msg[n].msg_hdr = (struct msghdr){ .msg_iov = s->iov[n], .msg_iovlen = 4 };
 	}
 	while (done < n) {
 		int ret = sendmmsg(s->fd, s->msg + done, n - done, 0);

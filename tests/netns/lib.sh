@@ -104,6 +104,8 @@ start_said() {
 start_nfqueue() { start_said nfqueue '*NFQUEUE path ready*' "$N2X" run nfqueue -c "$CONF"; }
 start_xdp() { start_said xdp '*XDP path ready*' "$N2X" run xdp -c "$CONF"; }
 
+confirm() { n2x migrate confirm "$(status | jq .generation)" -c "$CONF" "$@"; }
+
 # ok NAME CMD…: the command says 0. Its standard output is OUT.
 ok() {
 	local name=$1

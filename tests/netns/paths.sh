@@ -115,6 +115,11 @@ check "the line: cleared, handled" "$(diff_of .cleared .handled)" "0 $N"
 
 echo "# done, and back from there"
 ok full n2x migrate full -c "$CONF"
+refuse "done before confirm" 1 "done comes after confirm" n2x migrate done -c "$CONF"
+generation=$(status | jq .generation)
+refuse "confirm another generation" 1 "the generation is $generation, not 7" n2x migrate confirm 7 -c "$CONF"
+ok confirm n2x migrate confirm "$generation" -c "$CONF"
+check "confirmed: state, lease" "$(status | jq -r '"\(.state) \(.lease_seconds) \(.confirm_seconds)"')" "CONFIRMED null null"
 ok done n2x migrate done -c "$CONF"
 wait_daemon nfqueue
 check "the daemon's exit" $? 0

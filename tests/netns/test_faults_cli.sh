@@ -52,10 +52,11 @@ ok start begin
 ok full n2x migrate full -c "$CONF"
 ok "pid namespace: status" in_gw unshare --pid --fork --mount-proc "$N2X" migrate status -c "$CONF" --json
 check "pid namespace: running, state" "$(jq -r '"\(.nfqueue.running) \(.state)"' <<<"$OUT")" "true FULL"
+ok confirm confirm
 refuse "pid namespace: done" 6 "runs in another pid namespace" \
 	in_gw unshare --pid --fork --mount-proc "$N2X" migrate done -c "$CONF"
 check "pid namespace: it still runs" "$(status | jq -r '"\(.nfqueue.running) \(.nfqueue.pid) \(.state)"')" \
-	"true ${LAB_PID[nfqueue]} FULL"
+	"true ${LAB_PID[nfqueue]} CONFIRMED"
 ok detach detach
 stop_daemon nfqueue
 

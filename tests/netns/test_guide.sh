@@ -18,6 +18,8 @@ PATH=$(dirname "$(dirname "$LAB_BIN")"):$PATH
 CONF=/etc/nfq2xdp/br0.yaml
 # The README's example is the guide's configuration.
 awk '/^```yaml/ { on = 1; next } /^```/ { on = 0 } on' "$LAB_ROOT/README.md" >$CONF
+# The same in seconds instead of minutes.
+echo "rollout: { hold: 1s }" >>$CONF
 
 status() { in_gw nfq2xdp migrate status -c $CONF --json; }
 
@@ -40,14 +42,23 @@ start_daemon source in_src "$LAB_BIN/source" -i mirror0 -m "$LAB_MAC" -r 20000
 
 mapfile -t -d $'\1' blocks < <(awk '/^```sh/ { on = 1; next } /^```/ { if (on) printf "\1"; on = 0 } on' \
 	"$LAB_ROOT/MIGRATION.md")
-check "command blocks in the guide" "${#blocks[@]}" 13
+check "command blocks in the guide" "${#blocks[@]}" 16
 handled=0
 for block in "${blocks[@]}"; do
 	in_gw bash -eu -c "$block"
 	check "exit of: ${block//$'\n'/; }" $? 0
 	case $block in
-	setsid*)
+	setsid*nfqueue*)
 		await .nfqueue.running
+		;;
+	setsid*auto*)
+		# The counters of the NFQUEUE path end with its process, and it is the same one.
+		await '.state == "FULL" and .step == 4'
+		;;
+	*"confirm 2"*)
+		check "state" "$(status | jq -r .state)" CONFIRMED
+		# What XDP clears until it is detached goes with its maps: nothing from here on.
+		in_gw nfq2xdp migrate rollback -c $CONF
 		;;
 	"iptables -t mangle -D"*)
 		until awk '$1 == 0 && $3 { exit 1 }' < <(in_gw cat /proc/thread-self/net/netfilter/nfnetlink_queue); do :; done

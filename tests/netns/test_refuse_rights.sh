@@ -57,14 +57,14 @@ no "start without net_admin" 6 "CAP_NET_ADMIN is missing" without net_admin -- m
 no "start without bpf" 6 "CAP_BPF is missing" without sys_admin bpf -- migrate start -c "$CONF"
 no "start without perfmon" 6 "CAP_PERFMON is missing" without sys_admin perfmon -- migrate start -c "$CONF"
 no "run xdp without any" 6 "CAP_BPF is missing" without all -- run xdp -c "$CONF"
-for verb in start "split --every 2" full done rollback status; do
+for verb in start "split --every 2" full done restore rollback status hold resume extend "confirm 1" auto; do
 	# shellcheck disable=SC2086
 	no "$verb without any" 6 "CAP_BPF is missing" without all -- migrate $verb -c "$CONF"
 done
 
 echo "# bpffs is not there"
 hidden() { timeout "$LAB_WAIT" ip netns exec n2x-gw "$N2X" "$@"; }
-for verb in start "split --every 2" full done rollback status; do
+for verb in start "split --every 2" full done rollback status hold resume extend "confirm 1" auto; do
 	# shellcheck disable=SC2086
 	no "$verb with bpffs hidden" 6 "nsenter --net" hidden migrate $verb -c "$CONF"
 done
@@ -88,6 +88,7 @@ dry full 1 "write share all " migrate full -c "$CONF"
 dry rollback 1 "write share 0 " migrate rollback -c "$CONF"
 dry detach 2 "^detach program id [0-9]* from vxlan1 (generic)$" migrate rollback -c "$CONF" --detach
 dry done 1 "stop the NFQUEUE path" migrate done -c "$CONF"
+dry restore 1 "stop the NFQUEUE path" migrate restore -c "$CONF"
 dry panic 1 "write share 0 " panic
 
 echo "# JSON"
@@ -97,6 +98,9 @@ json full migrate full -c "$CONF"
 json panic panic br0
 json rollback migrate rollback -c "$CONF"
 json full migrate full -c "$CONF"
+json confirm migrate confirm "$(status | jq .generation)" -c "$CONF"
+json hold migrate hold -c "$CONF"
+json resume migrate resume -c "$CONF"
 json done migrate done -c "$CONF"
 wait_daemon nfqueue
 start_nfqueue

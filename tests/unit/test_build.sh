@@ -37,7 +37,7 @@ includers() {
 		want+="|$BUILD/xdp/nfq2xdp.skel.h"
 		printf '%s\n' "$BUILD/${BPF%.c}.o" "$BUILD/${BPF%.bpf.c}.skel.h"
 	fi
-	for src in main.c {core,rules,xdp,nfq-fallback,migrate,tests/vectors,tests/lab}/*.c tests/{unit,bpf,netns}/test_*.c; do
+	for src in main.c {core,rules,xdp,nfq-fallback,migrate,tests/vectors,tests/lab,tests/bench}/*.c tests/faults/kill_at.c tests/{unit,bpf,netns}/test_*.c; do
 		[ "$src" != $BPF ] || continue
 		# shellcheck disable=SC2046 # flags
 		cc -D_GNU_SOURCE -I. "-I$BUILD" $(pkg-config --cflags libbpf libcyaml jansson libcap-ng) -MM "$src" |

@@ -40,6 +40,14 @@ usage() {
 }
 AS=(env)
 
+# line NAME TEXT ARGUMENT…: exit 2, and this is the line.
+line() {
+	local name=$1 want=$2
+	shift 2
+	usage "$name" "$want" "$@"
+	check "$name: and nothing else" "$(<"$DIR/err")" "nfq2xdp: $want"
+}
+
 # says NAME EXIT PATTERN ARGUMENT…: this exit code, and PATTERN on standard output.
 says() {
 	local name=$1 want=$2 pattern=$3 out
@@ -53,7 +61,7 @@ says --help 0 '^usage: nfq2xdp VERB' --help
 says -h 0 '^usage: nfq2xdp VERB' -h
 says --version 0 '^nfq2xdp [0-9]*\.[0-9]*\.[0-9]*$' --version
 says "nothing" 2 '^usage: nfq2xdp VERB'
-check "--help names every verb" "$("$N2X" --help | grep -cE '^  (run|migrate|panic)')" \
+check "--help names every verb" "$("$N2X" --help | grep -cE '^  (run|migrate|parity|panic)')" \
 	"$(grep -oE '_cmd_[a-z]+,' "$ROOT/main.c" | wc -l)"
 
 echo "# verbs"
@@ -64,7 +72,9 @@ usage "an empty verb" "is not a verb" ""
 usage "an option first" "--json is not a verb" --json
 
 echo "# options"
-for verb in "run nfqueue" "run xdp" "migrate start" "migrate full" "migrate rollback" "migrate done" "migrate status"; do
+for verb in "run nfqueue" "run xdp" "migrate start" "migrate full" "migrate auto" "migrate confirm 1" "migrate hold" \
+	"migrate resume" "migrate extend" "migrate rollback" "migrate done" "migrate restore" "migrate status" \
+	"parity replay FILE"; do
 	# shellcheck disable=SC2086
 	{
 		usage "$verb: no -c" "-c FILE is missing" $verb
@@ -75,6 +85,16 @@ for verb in "run nfqueue" "run xdp" "migrate start" "migrate full" "migrate roll
 		usage "$verb: operand" "'more' is too much" $verb -c "$CONF" more
 		usage "$verb: --every" "--every is not an option" $verb -c "$CONF" --every 2
 	}
+done
+for verb in auto "confirm 1" hold resume extend restore; do
+	for option in --dry-run --local-only --detach --allow-link-reset --percent=5 --by=flow; do
+		case $verb$option in
+		auto--local-only | restore--dry-run) continue ;; # theirs
+		esac
+		# shellcheck disable=SC2086
+		line "migrate $verb: $option" "${verb% 1}: ${option%=*} is not an option of this command: see nfq2xdp --help" \
+			migrate $verb -c "$CONF" $option
+	done
 done
 usage "status: --dry-run" "--dry-run is not an option" migrate status -c "$CONF" --dry-run
 usage "start: --detach" "--detach is not an option" migrate start -c "$CONF" --detach
@@ -98,6 +118,26 @@ done
 usage "--percent alone" "--percent needs --by flow" migrate split -c "$CONF" --percent 5
 usage "--by packet" "--percent needs --by flow" migrate split -c "$CONF" --percent 5 --by packet
 usage "--by alone" "say either --every N or --percent P --by flow" migrate split -c "$CONF" --by flow
+
+echo "# generation"
+WHICH="confirm: which generation? Give its number, as nfq2xdp migrate status prints it"
+line "no generation" "$WHICH" migrate confirm -c "$CONF"
+line "no generation, no -c" "$WHICH" migrate confirm
+for generation in 0 00 x 1x x1 1.5 1e2 0x1 +1 " 1" "1 " "" 2147483648 4294967297 18446744073709551617 "$CONF"; do
+	line "generation '$generation'" "$WHICH" migrate confirm "$generation" -c "$CONF"
+done
+line "generation -1" "confirm: -1 is not an option of this command: see nfq2xdp --help" \
+	migrate confirm -1 -c "$CONF"
+line "generation -1 behind --" "$WHICH" migrate confirm -c "$CONF" -- -1
+line "generation, no -c" "confirm: -c FILE is missing" migrate confirm 1
+line "two generations" "confirm: '2' is too much" migrate confirm -c "$CONF" 1 2
+line "generation, no such file" "$DIR/none: No such file or directory: name a file that can be read" \
+	migrate confirm 1 -c "$DIR/none"
+# The largest that there is: not the command line's fault, but there is nothing to confirm, or no right to.
+timeout -s KILL $LIMIT "$N2X" migrate confirm 2147483647 -c "$CONF" >"$DIR/out" 2>"$DIR/err" </dev/null
+rc=$?
+[ $rc = 6 ] && rc=3
+check "generation 2147483647: exit, lines" "$rc $(wc -c <"$DIR/out") $(wc -l <"$DIR/err")" "3 0 1"
 
 echo "# files"
 file() { usage "$1" "$2" migrate status -c "$3"; }

@@ -23,12 +23,14 @@
 
 /* The text of core/policy.h, as it stands there. */
 static const char canonical[] =
-	"interface: br0                                   # the instance's name, and the interface of the netfilter rule\n"
-	"match:    { protocol: udp, dport: [31765] }      # optional: encap: vxlan, vni: [1, 2]\n"
-	"action:   { clear-df: { min-length: 0 }, ip-id: keep }   # ip-id: keep | assign\n"
-	"xdp:      { attach: [vxlan1], mode: auto }       # mode: auto | native | generic\n"
-	"nfqueue:  { queue: 0, threads: 1, fail: open }   # fail: open | closed\n"
-	"rollout:  { steps: [1/100, 1/10, 1/2, all], hold: 60s, lease: 5s, confirm-within: 30m }\n";
+	"interface: br0                              # the instance; interface of the netfilter rule\n"
+	"match:    { protocol: udp, dport: [31765] } # optional: encap: vxlan, vni: [1, 2]\n"
+	"action:   { clear-df: { min-length: 0 }, ip-id: keep }  # ip-id: keep | assign\n"
+	"xdp:      { attach: [vxlan1], mode: auto }  # mode: auto | native | generic\n"
+	"nfqueue:  { queue: 0, threads: 1, fail: open, daemon: own }\n"
+	"          # fail: open | closed; daemon: own | external\n"
+	"rollout:  { steps: [1/100, 1/10, 1/2, all], hold: 60s, samples: 1000, give-up-after: 10m,\n"
+	"            lease: 5s, confirm-within: 30m, on-legacy-down: stay-xdp }   # stay-xdp | pass\n";
 
 /* No key has its default. */
 static const char other[] = "%YAML 1.1\n"
@@ -47,12 +49,15 @@ static const char other[] = "%YAML 1.1\n"
 			    "xdp:\n"
 			    "  attach: [ens5, abcdefghijklmno]\n"
 			    "  mode: native\n"
-			    "nfqueue: {queue: 65534, threads: 2, fail: closed}\n"
+			    "nfqueue: {queue: 65534, threads: 2, fail: closed, daemon: external}\n"
 			    "rollout:\n"
 			    "  steps: [0.5%, 1/100, 25%, 1/2]\n"
 			    "  hold: 500ms\n"
+			    "  samples: 1000000000\n"
+			    "  give-up-after: 1s\n"
 			    "  lease: 1s\n"
 			    "  confirm-within: 8760h\n"
+			    "  on-legacy-down: pass\n"
 			    "...\n";
 
 /* Three good lines: what a row adds is line 4. */
@@ -73,6 +78,7 @@ struct row {
 #define SHARES   ": use 1/N, P% or all"
 #define DURATION " is not a duration: use a number with ms, s, m or h, as in 60s"
 #define NAME     " is not an interface name: use 1 to 15 bytes without space, / or :"
+#define SAMPLES  " is not a number of packets: use 1 to 1000000000"
 #define FIVE     "1, 2, 3, 4, 5"
 #define FORTY    "0123456789012345678901234567890123456789"
 
@@ -123,6 +129,11 @@ static const struct row bad[] = {
 	    ":4: match.sport: unknown key: use protocol, dport, encap or vni"),
 	ROW("unknown below", BASE "action:\n  ip-id: keep\n  clear-df:\n    max: 1\n",
 	    ":7: action.clear-df.max: unknown key: use min-length"),
+	ROW("unknown in nfqueue", BASE "nfqueue: {deamon: own}\n",
+	    ":4: nfqueue.deamon: unknown key: use queue, threads, fail or daemon"),
+	ROW("unknown in rollout", BASE "rollout:\n  hold: 1s\n  give-up: 1s\n",
+	    ":6: rollout.give-up: unknown key: use steps, hold, samples, give-up-after, lease, "
+	    "confirm-within or on-legacy-down"),
 	ROW("misspelt and so missing", "interfce: br0\nmatch: {dport: [1]}\nxdp: {attach: [v]}\n",
 	    ":1: interfce: unknown key: use " TOP_KEYS),
 	ROW("merge", BASE "<<: {a: b}\n", ":4: <<: unknown key: use " TOP_KEYS),
@@ -191,6 +202,24 @@ static const struct row bad[] = {
 	    ":4: nfqueue.fail: not a word: use open or closed"),
 	ROW("fail a list", BASE "nfqueue: {fail: [open]}\n",
 	    ":4: nfqueue.fail: not a word: use open or closed"),
+	ROW("daemon", BASE "nfqueue:\n  daemon: theirs\n",
+	    ":5: nfqueue.daemon: unknown word theirs: use own or external"),
+	ROW("daemon by case", BASE "nfqueue: {daemon: External}\n",
+	    ":4: nfqueue.daemon: unknown word External: use own or external"),
+	ROW("daemon by number", BASE "nfqueue: {daemon: 1}\n",
+	    ":4: nfqueue.daemon: unknown word 1: use own or external"),
+	ROW("daemon empty", BASE "nfqueue: {daemon: }\n",
+	    ":4: nfqueue.daemon: not a word: use own or external"),
+	ROW("daemon a mapping", BASE "nfqueue: {daemon: {pid: 1}}\n",
+	    ":4: nfqueue.daemon: not a word: use own or external"),
+	ROW("on-legacy-down", BASE "rollout: {on-legacy-down: stay}\n",
+	    ":4: rollout.on-legacy-down: unknown word stay: use stay-xdp or pass"),
+	ROW("on-legacy-down by case", BASE "rollout:\n  hold: 1s\n  on-legacy-down: Pass\n",
+	    ":6: rollout.on-legacy-down: unknown word Pass: use stay-xdp or pass"),
+	ROW("on-legacy-down empty", BASE "rollout: {on-legacy-down: ''}\n",
+	    ":4: rollout.on-legacy-down: not a word: use stay-xdp or pass"),
+	ROW("on-legacy-down a list", BASE "rollout: {on-legacy-down: [pass]}\n",
+	    ":4: rollout.on-legacy-down: not a word: use stay-xdp or pass"),
 
 	/* Numbers. */
 	ROW("port 0", MATCH "  dport: [0]\n", ":4: match.dport: 0 is not a port: use 1 to 65535"),
@@ -289,6 +318,36 @@ static const struct row bad[] = {
 	    ":4: rollout.hold: 18446744073709551616ms is too long: use at most 8760h"),
 	ROW("lease", BASE "rollout: {lease: 999ms}\n",
 	    ":4: rollout.lease: 999ms is too short: use at least 1s"),
+	ROW("samples 0", BASE "rollout: {samples: 0}\n", ":4: rollout.samples: 0" SAMPLES),
+	ROW("samples -1", BASE "rollout: {samples: -1}\n", ":4: rollout.samples: -1" SAMPLES),
+	ROW("samples 10^9 + 1", BASE "rollout:\n  samples: 1000000001\n",
+	    ":5: rollout.samples: 1000000001" SAMPLES),
+	ROW("samples 2^32 + 1", BASE "rollout: {samples: 4294967297}\n",
+	    ":4: rollout.samples: 4294967297" SAMPLES),
+	ROW("samples 2^64 + 1", BASE "rollout: {samples: 18446744073709551617}\n",
+	    ":4: rollout.samples: 18446744073709551617" SAMPLES),
+	ROW("samples 1e3", BASE "rollout: {samples: 1e3}\n", ":4: rollout.samples: 1e3" SAMPLES),
+	ROW("samples many", BASE "rollout: {samples: many}\n", ":4: rollout.samples: many" SAMPLES),
+	ROW("samples 0100", BASE "rollout: {samples: 0100}\n",
+	    ":4: rollout.samples: 0100: YAML reads a leading zero as octal: remove it"),
+	ROW("samples empty", BASE "rollout: {samples: }\n",
+	    ":4: rollout.samples: empty: give a value or remove the key"),
+	ROW("samples a list", BASE "rollout: {samples: [1]}\n",
+	    ":4: rollout.samples: not a single value: write one word or number"),
+	ROW("samples twice", BASE "rollout:\n  samples: 1\n  samples: 2\n",
+	    ":6: samples: given twice: remove one"),
+	ROW("give up", BASE "rollout: {give-up-after: 999ms}\n",
+	    ":4: rollout.give-up-after: 999ms is too short: use at least 1s"),
+	ROW("give up without unit", BASE "rollout: {give-up-after: 600}\n",
+	    ":4: rollout.give-up-after: 600" DURATION),
+	ROW("give up 0", BASE "rollout:\n  give-up-after: 0s\n",
+	    ":5: rollout.give-up-after: 0s" DURATION),
+	ROW("give up never", BASE "rollout: {give-up-after: never}\n",
+	    ":4: rollout.give-up-after: never" DURATION),
+	ROW("give up over a year", BASE "rollout: {give-up-after: 8761h}\n",
+	    ":4: rollout.give-up-after: 8761h is too long: use at most 8760h"),
+	ROW("give up empty", BASE "rollout: {give-up-after: }\n",
+	    ":4: rollout.give-up-after: empty: give a value or remove the key"),
 	ROW("confirm", BASE "rollout: {confirm-within: soon}\n",
 	    ":4: rollout.confirm-within: soon" DURATION),
 };
@@ -395,10 +454,14 @@ static void assert_defaults(const struct policy *p)
 	assert_int_equal(p->nfqueue.queue, 0);
 	assert_int_equal(p->nfqueue.threads, 1);
 	assert_int_equal(p->nfqueue.fail, NFQ_FAIL_OPEN);
+	assert_int_equal(p->nfqueue.daemon, NFQ_DAEMON_OWN);
 	assert_steps(p, steps, ARRAY_SIZE(steps));
 	assert_int_equal(p->rollout.hold_ns, 60 * SEC);
+	assert_int_equal(p->rollout.samples, 1000);
+	assert_int_equal(p->rollout.give_up_ns, 600 * SEC);
 	assert_int_equal(p->rollout.lease_ns, 5 * SEC);
 	assert_int_equal(p->rollout.confirm_within_ns, 1800 * SEC);
+	assert_int_equal(p->rollout.on_legacy_down, LEGACY_DOWN_STAY);
 }
 
 static void test_defaults(void **state)
@@ -479,10 +542,42 @@ static void test_other(void **state)
 	assert_int_equal(p.nfqueue.queue, 65534);
 	assert_int_equal(p.nfqueue.threads, 2);
 	assert_int_equal(p.nfqueue.fail, NFQ_FAIL_CLOSED);
+	assert_int_equal(p.nfqueue.daemon, NFQ_DAEMON_EXTERNAL);
 	assert_steps(&p, steps, ARRAY_SIZE(steps));
 	assert_int_equal(p.rollout.hold_ns, SEC / 2);
+	assert_int_equal(p.rollout.samples, 1000000000);
+	assert_int_equal(p.rollout.give_up_ns, SEC);
 	assert_int_equal(p.rollout.lease_ns, SEC);
 	assert_int_equal(p.rollout.confirm_within_ns, 8760 * 3600UL * SEC);
+	assert_int_equal(p.rollout.on_legacy_down, LEGACY_DOWN_PASS);
+}
+
+/* Each key alone, its words and its least and largest value: the others keep their defaults. */
+static void test_rollout_keys(void **state)
+{
+	struct policy p;
+
+	(void)state;
+	load_good(BASE "nfqueue: {daemon: own}\nrollout: {on-legacy-down: stay-xdp}\n", &p);
+	assert_defaults(&p);
+	load_good(BASE "nfqueue: {daemon: external}\n", &p);
+	assert_int_equal(p.nfqueue.daemon, NFQ_DAEMON_EXTERNAL);
+	p.nfqueue.daemon = NFQ_DAEMON_OWN;
+	assert_defaults(&p);
+	load_good(BASE "rollout: {on-legacy-down: pass}\n", &p);
+	assert_int_equal(p.rollout.on_legacy_down, LEGACY_DOWN_PASS);
+	p.rollout.on_legacy_down = LEGACY_DOWN_STAY;
+	assert_defaults(&p);
+	load_good(BASE "rollout: {samples: 1}\n", &p);
+	assert_int_equal(p.rollout.samples, 1);
+	p.rollout.samples = 1000;
+	assert_defaults(&p);
+	load_good(BASE "rollout: {give-up-after: 1000ms}\n", &p);
+	assert_int_equal(p.rollout.give_up_ns, SEC);
+	load_good(BASE "rollout: {give-up-after: 8760h}\n", &p);
+	assert_int_equal(p.rollout.give_up_ns, 8760 * 3600UL * SEC);
+	p.rollout.give_up_ns = 600 * SEC;
+	assert_defaults(&p);
 }
 
 /* Every list as long as it may be. */
@@ -813,14 +908,14 @@ static void test_share_format(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),     cmocka_unit_test(test_canonical),
-		cmocka_unit_test(test_minimal),      cmocka_unit_test(test_other),
-		cmocka_unit_test(test_full_lists),   cmocka_unit_test(test_bad),
-		cmocka_unit_test(test_not_a_file),   cmocka_unit_test(test_size),
-		cmocka_unit_test(test_costly),       cmocka_unit_test(test_strange_path),
-		cmocka_unit_test(test_truncated),    cmocka_unit_test(test_flipped),
-		cmocka_unit_test(test_share_parse),  cmocka_unit_test(test_share_numbers),
-		cmocka_unit_test(test_share_format),
+		cmocka_unit_test(test_defaults),      cmocka_unit_test(test_canonical),
+		cmocka_unit_test(test_minimal),       cmocka_unit_test(test_other),
+		cmocka_unit_test(test_rollout_keys),  cmocka_unit_test(test_full_lists),
+		cmocka_unit_test(test_bad),           cmocka_unit_test(test_not_a_file),
+		cmocka_unit_test(test_size),          cmocka_unit_test(test_costly),
+		cmocka_unit_test(test_strange_path),  cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_flipped),       cmocka_unit_test(test_share_parse),
+		cmocka_unit_test(test_share_numbers), cmocka_unit_test(test_share_format),
 	};
 
 	return cmocka_run_group_tests(tests, dir_make, dir_remove);
