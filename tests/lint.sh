@@ -62,6 +62,13 @@ syntax() {
 	printf '%s\n' "${user[@]}" | each "${CLANG:-clang}" -fsyntax-only "${cflags[@]}" {}
 }
 
+# A file at a time on every CPU: -x reads what a file sources, again for each.
+# SC1010: `done` is a verb of nfq2xdp. SC2016: programs for jq and awk stand in single quotes. SC2317: functions
+# that are called by the name they are given as. SC2119, SC2120: arguments that may be left out.
+scripts() {
+	printf '%s\n' "${shell[@]}" | each shellcheck -x -f gcc -e SC1010,SC2016,SC2119,SC2120,SC2317 {}
+}
+
 # Who includes whom. Every include of ours names its folder.
 direction() {
 	local dir
@@ -104,9 +111,7 @@ part "files: ${#user[@]} user space, ${#bpf[@]} BPF, ${#shell[@]} shell" found
 part clang-format "$(tool clang-format)" --dry-run -Werror "${all[@]}"
 part clang syntax
 part clang-tidy tidy
-# SC1010: `done` is a verb of nfq2xdp. SC2016: programs for jq and awk stand in single quotes. SC2317: functions
-# that are called by the name they are given as. SC2119, SC2120: arguments that may be left out.
-part shellcheck shellcheck -x -f gcc -e SC1010,SC2016,SC2119,SC2120,SC2317 "${shell[@]}"
+part shellcheck scripts
 part "dependency direction" direction
 part "only commands print" silent
 echo "$passed passed, $failed failed"
