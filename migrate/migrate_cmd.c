@@ -466,40 +466,51 @@ static int print_state(const struct session *s, const char *state, const char *l
 	return N2X_OK;
 }
 
-int migrate_cmd_done(int argc, char **argv)
+/* What ends a migration, and the words for it. */
+struct ending {
+	int (*run)(const struct policy *policy, struct journal *journal, struct err *err);
+	const char *rules, *undo; /* what becomes of the operator's rules */
+	const char *state, *line;
+};
+
+static int end_migration(int argc, char **argv, const struct ending *ending)
 {
 	_cleanup_(session_end) struct session s = SESSION_INIT;
 	int ret = args_parse(argc, argv, ARGS_CONFIG | ARGS_DRY_RUN, &s.args, &s.policy, &s.err);
 
 	if (ret == 0 && s.args.dry_run)
-		return cmd_finish(away_dry_run(&s, "nfq2xdp migrate restore -c FILE", "remove",
-					       &s.err),
-				  &s.err);
+		return cmd_finish(away_dry_run(&s, ending->undo, ending->rules, &s.err), &s.err);
 	if (ret == 0)
 		ret = session_begin(&s);
 	if (ret >= 0)
-		ret = machine_done(&s.policy, &s.journal, &s.err);
+		ret = ending->run(&s.policy, &s.journal, &s.err);
 	if (ret < 0)
 		return cmd_finish(ret, &s.err);
-	return print_state(&s, "DONE",
-			   "done: XDP takes all, the NFQUEUE path and its rules are gone");
+	return print_state(&s, ending->state, ending->line);
+}
+
+int migrate_cmd_done(int argc, char **argv)
+{
+	static const struct ending ending = {
+		.run = machine_done,
+		.rules = "remove",
+		.undo = "nfq2xdp migrate restore -c FILE",
+		.state = "DONE",
+		.line = "done: XDP takes all, the NFQUEUE path and its rules are gone",
+	};
+
+	return end_migration(argc, argv, &ending);
 }
 
 int migrate_cmd_restore(int argc, char **argv)
 {
-	_cleanup_(session_end) struct session s = SESSION_INIT;
-	int ret = args_parse(argc, argv, ARGS_CONFIG | ARGS_DRY_RUN, &s.args, &s.policy, &s.err);
+	static const struct ending ending = {
+		.run = machine_restore,
+		.rules = "as it was",
+		.undo = "nfq2xdp migrate start -c FILE",
+		.state = "ROLLED_BACK",
+		.line = "restored: share 0, the rules that were there are as they were",
+	};
 
-	if (ret == 0 && s.args.dry_run)
-		return cmd_finish(away_dry_run(&s, "nfq2xdp migrate start -c FILE", "as it was",
-					       &s.err),
-				  &s.err);
-	if (ret == 0)
-		ret = session_begin(&s);
-	if (ret >= 0)
-		ret = machine_restore(&s.policy, &s.journal, &s.err);
-	if (ret < 0)
-		return cmd_finish(ret, &s.err);
-	return print_state(&s, "ROLLED_BACK",
-			   "restored: share 0, the rules that were there are as they were");
+	return end_migration(argc, argv, &ending);
 }

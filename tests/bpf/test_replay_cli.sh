@@ -8,18 +8,9 @@ N2X=$BUILD/nfq2xdp
 [ -x "$N2X" ] || { echo "needs $N2X: make"; exit 77; }
 DIR=$(mktemp -d) || exit 1
 trap 'rm -rf "$DIR"' EXIT
-PASSED=0 FAILED=0
+# shellcheck source=tests/check.sh
+. tests/check.sh
 "$BUILD/tests/bpf/test_replay" write "$DIR" || exit 1
-
-check() {
-	if [ "$2" = "$3" ]; then
-		PASSED=$((PASSED + 1))
-		echo "ok	$1: $2"
-	else
-		FAILED=$((FAILED + 1))
-		echo "FAIL	$1: $2, expected $3"
-	fi
-}
 
 # replay FILE POLICY [OPTION…]: RC, $DIR/out, $DIR/err
 replay() {
@@ -135,5 +126,4 @@ if command -v strace >/dev/null; then
 	check "runs" "$(grep -cE 'bpf\(BPF_PROG_(TEST_)?RUN,' "$DIR/trace")" "$(json '.packets - 28')"
 fi
 
-echo "$PASSED passed, $FAILED failed"
-[ $FAILED = 0 ]
+tally

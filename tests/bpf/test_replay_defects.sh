@@ -9,21 +9,12 @@ command -v "${CLANG:-clang}" >/dev/null || { echo "needs clang, to build what is
 [ -x "$BUILD/nfq2xdp" ] || { echo "needs $BUILD/nfq2xdp: make"; exit 77; }
 DIR=$(mktemp -d) || exit 1
 trap 'rm -rf "$DIR"' EXIT
-PASSED=0 FAILED=0
+# shellcheck source=tests/check.sh
+. tests/check.sh
 TREE=$DIR/tree BPF=xdp/nfq2xdp.bpf.c PACKET=core/packet.h
 "$BUILD/tests/bpf/test_replay" write "$DIR" || exit 1
 "$BUILD/nfq2xdp" parity replay "$DIR/keep.ethernet.pcap" -c "$DIR/keep.yaml" >"$DIR/out" 2>&1
 [ $? != 6 ] || { cat "$DIR/out"; exit 77; }
-
-check() {
-	if [ "$2" = "$3" ]; then
-		PASSED=$((PASSED + 1))
-		echo "ok	$1: $2"
-	else
-		FAILED=$((FAILED + 1))
-		echo "FAIL	$1: $2, expected $3"
-	fi
-}
 
 # What is built with sanitizers links with them only.
 SAN=
@@ -125,5 +116,4 @@ defect "VXLAN: any port" vxlan "1 payload:xdp seen-only-by-xdp:xdp" $PACKET \
 defect "VXLAN: the outer header" vxlan "1 around:xdp counter:xdp df-not-cleared:xdp" $PACKET \
 	's/struct df_ipv4 \*ip = pkt->ip;/struct df_ipv4 *ip = pkt->data + 14; if ((void *)(ip + 1) > pkt->data_end) return DF_ERROR;/'
 
-echo "$PASSED passed, $FAILED failed"
-[ $FAILED = 0 ]
+tally

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# What the fault tests share. Sourced after netns/lib.sh.
+# What the fault tests share: sourced first, it is the lab and what acts in it.
 #
 #	fault_conf attach='[vxlan1]'; rollout hold=1s
 #	traffic; start_auto; until_auto '.event == "step" and .step == 1'
@@ -8,7 +8,14 @@
 # FAULTS=full is the long form.
 # shellcheck disable=SC2034 # for the scripts
 
-FAULTS=${FAULTS:-short}
+export FAULTS=${FAULTS:-short}
+export LAB_TIME=${LAB_TIME:-$([ "$FAULTS" = full ] && echo 1800 || echo 900)}
+# shellcheck source=tests/lab/lab.sh
+. "$(dirname "$0")/../lab/lab.sh"
+lab_reexec "$@"
+lab_up || exit 1
+# shellcheck source=tests/netns/lib.sh
+. "$LAB_ROOT/tests/netns/lib.sh"
 FAULTS_OUT=$(dirname "$(dirname "$LAB_BIN")")/faults
 mkdir -p "$FAULTS_OUT"
 RATE=20000

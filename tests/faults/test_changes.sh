@@ -3,15 +3,8 @@
 # What happens to a gateway while it is split: rules flushed, the interface renamed, its MTU and channels changed, the
 # daemon restarted, the binary exchanged for another build and back. Each ends in a named state, no packet lost by us.
 set -u
-export LAB_TIME=${LAB_TIME:-900}
-# shellcheck source=tests/lab/lab.sh
-. "$(dirname "$0")/../lab/lab.sh"
-lab_reexec "$@"
-lab_up || exit 1
-# shellcheck source=tests/netns/lib.sh
-. "$LAB_ROOT/tests/netns/lib.sh"
 # shellcheck source=tests/faults/lib.sh
-. "$LAB_ROOT/tests/faults/lib.sh"
+. "$(dirname "$0")/lib.sh"
 
 before=$(everything)
 tag() { in_gw bpftool -j prog show id "$(status | jq '.xdp.attached[0].prog_id')" | jq -r .tag; }

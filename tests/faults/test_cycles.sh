@@ -2,15 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Cycles of start, 1/10, 1/2, all and back, at 20,000 packets/s: nothing lost, leaked or doubled; how long a move takes.
 set -u
-export LAB_TIME=${LAB_TIME:-900}
-# shellcheck source=tests/lab/lab.sh
-. "$(dirname "$0")/../lab/lab.sh"
-lab_reexec "$@"
-lab_up || exit 1
-# shellcheck source=tests/netns/lib.sh
-. "$LAB_ROOT/tests/netns/lib.sh"
 # shellcheck source=tests/faults/lib.sh
-. "$LAB_ROOT/tests/faults/lib.sh"
+. "$(dirname "$0")/lib.sh"
 
 cycles=$(by_form 10 100)
 lost=0 leaked=0 duplicate=0

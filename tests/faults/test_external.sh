@@ -3,15 +3,8 @@
 # The operator's own daemon and rule, of iptables-nft and of iptables-legacy: adopted, migrated, rolled back, taken away
 # and restored under traffic; the rules afterwards are the rules before, byte for byte.
 set -u
-export LAB_TIME=${LAB_TIME:-900}
-# shellcheck source=tests/lab/lab.sh
-. "$(dirname "$0")/../lab/lab.sh"
-lab_reexec "$@"
-lab_up || exit 1
-# shellcheck source=tests/netns/lib.sh
-. "$LAB_ROOT/tests/netns/lib.sh"
 # shellcheck source=tests/faults/lib.sh
-. "$LAB_ROOT/tests/faults/lib.sh"
+. "$(dirname "$0")/lib.sh"
 
 # What the operator sees, without the time it was printed at and what his chains have counted.
 saved() { in_gw "$1-save" | sed -E '/^#/d; s/ \[[0-9]+:[0-9]+\]$//'; }

@@ -5,17 +5,8 @@
 # command works from there: killed there once more, or after the rollback where that had nothing to do. FAULTS=full: every
 # point; else every k-th, eight of each transition.
 set -u
-export FAULTS=${FAULTS:-short}
-if [ "$FAULTS" = full ]; then export LAB_TIME=${LAB_TIME:-1800}; fi
-# shellcheck source=tests/lab/lab.sh
-. "$(dirname "$0")/../lab/lab.sh"
-lab_reexec "$@"
-for tool in make clang bpftool; do command -v $tool >/dev/null || lab_skip "needs $tool"; done
-lab_up || exit 1
-# shellcheck source=tests/netns/lib.sh
-. "$LAB_ROOT/tests/netns/lib.sh"
 # shellcheck source=tests/faults/lib.sh
-. "$LAB_ROOT/tests/faults/lib.sh"
+. "$(dirname "$0")/lib.sh"
 
 POINTS=8
 TOP=${LAB_BIN%/tests/lab}

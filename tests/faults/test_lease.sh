@@ -3,15 +3,8 @@
 # Nobody is alive to roll back: the controller is killed, stands still, or its disk is full. The kernel takes XDP out by
 # itself once the lease is over, and the NFQUEUE path carries all.
 set -u
-export LAB_TIME=${LAB_TIME:-900}
-# shellcheck source=tests/lab/lab.sh
-. "$(dirname "$0")/../lab/lab.sh"
-lab_reexec "$@"
-lab_up || exit 1
-# shellcheck source=tests/netns/lib.sh
-. "$LAB_ROOT/tests/netns/lib.sh"
 # shellcheck source=tests/faults/lib.sh
-. "$LAB_ROOT/tests/faults/lib.sh"
+. "$(dirname "$0")/lib.sh"
 
 rounds=$(by_form 1 5)
 before=$(everything)

@@ -2,15 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # A rollout by itself: forward on evidence, held, refused, confirmed; and back however it ends.
 set -u
-export LAB_TIME=${LAB_TIME:-600}
-# shellcheck source=tests/lab/lab.sh
-. "$(dirname "$0")/../lab/lab.sh"
-lab_reexec "$@"
-lab_up || exit 1
-# shellcheck source=tests/netns/lib.sh
-. "$LAB_ROOT/tests/netns/lib.sh"
 # shellcheck source=tests/faults/lib.sh
-. "$LAB_ROOT/tests/faults/lib.sh"
+. "$(dirname "$0")/lib.sh"
 
 before=$(everything)
 conf attach="[vxlan1]"

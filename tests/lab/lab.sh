@@ -24,7 +24,8 @@ LAB_SLOW=${LAB_SLOW:-1} # this many times slower is the machine: rates are divid
 LAB_WAIT=${LAB_WAIT:-$((30 * LAB_SLOW))}  # seconds that any one wait may take
 LAB_TIME=${LAB_TIME:-$((300 * LAB_SLOW))} # seconds that the whole script may take
 declare -A LAB_PID LAB_FD
-LAB_PASSED=0 LAB_FAILED=0
+# shellcheck source=tests/check.sh
+. "$LAB_ROOT/tests/check.sh"
 
 lab_skip() {
 	echo "$*"
@@ -270,40 +271,12 @@ field() {
 	jq -r "$1" <<<"$REPLY"
 }
 
-lab_verdict() {
-	if [ "$1" = ok ]; then
-		LAB_PASSED=$((LAB_PASSED + 1))
-	else
-		LAB_FAILED=$((LAB_FAILED + 1))
-	fi
-	echo "$1"$'\t'"$2"
-}
-
-# check NAME ACTUAL EXPECTED
-check() {
-	if [ "$2" = "$3" ]; then
-		lab_verdict ok "$1: $2"
-	else
-		lab_verdict FAIL "$1: $2, expected $3"
-	fi
-}
-
-# check_le NAME ACTUAL LIMIT: whole numbers
-check_le() {
-	if [[ $2 =~ ^-?[0-9]+$ ]] && [ "$2" -le "$3" ]; then
-		lab_verdict ok "$1: $2 <= $3"
-	else
-		lab_verdict FAIL "$1: $2, expected at most $3"
-	fi
-}
-
-# The gateway is as it was, and nothing of ours is pinned; no check at all is a failure too.
+# The gateway is as it was, and nothing of ours is pinned.
 finish() {
 	if ip netns | grep -q '^n2x-gw'; then
 		check "gateway before and after" "$(diff /run/lab/baseline <(lab_snapshot))" ""
 		check "pins left" "$(find /sys/fs/bpf/nfq2xdp -mindepth 1 2>/dev/null)" ""
 	fi
-	echo "$LAB_PASSED passed, $LAB_FAILED failed"
-	[ $LAB_FAILED = 0 ] && [ $LAB_PASSED -gt 0 ]
+	tally
 	exit
 }

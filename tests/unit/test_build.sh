@@ -6,17 +6,8 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 BUILD=${BUILD:-build}
 [ -x "$BUILD/nfq2xdp" ] || { echo "needs $BUILD/nfq2xdp: make"; exit 77; }
-PASSED=0 FAILED=0
-
-check() {
-	if [ "$2" = "$3" ]; then
-		PASSED=$((PASSED + 1))
-		echo "ok	$1: ${2//$'\n'/ }"
-	else
-		FAILED=$((FAILED + 1))
-		echo "FAIL	$1: $2, expected $3"
-	fi
-}
+# shellcheck source=tests/check.sh
+. tests/check.sh
 
 # Nothing of a make around this one.
 dry_make() { env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -n "BUILD=$BUILD" V=1 "$@" all tests; }
@@ -54,5 +45,4 @@ for header in core/abi.h core/packet.h; do
 done
 check "a header of the lab" "$(dry_make -W tests/lab/wire.h | outputs)" "$(includers tests/lab/wire.h | sort)"
 
-echo "$PASSED passed, $FAILED failed"
-[ $FAILED = 0 ] && [ $PASSED -gt 0 ]
+tally

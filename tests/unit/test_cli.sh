@@ -7,7 +7,8 @@ N2X=$(cd "$ROOT" && realpath -m "${BUILD:-build}")/nfq2xdp
 [ -x "$N2X" ] || { echo "needs $N2X: make"; exit 77; }
 DIR=$(mktemp -d) || exit 1
 trap 'rm -rf "$DIR"' EXIT
-PASSED=0 FAILED=0
+# shellcheck source=tests/check.sh
+. "$ROOT/tests/check.sh"
 CONF=$DIR/br0.yaml
 LIMIT=5 # seconds that a command may take
 
@@ -16,16 +17,6 @@ cat >"$CONF" <<-END
 	match:    { protocol: udp, dport: [31765] }
 	xdp:      { attach: [n2x-none] }
 END
-
-check() {
-	if [ "$2" = "$3" ]; then
-		PASSED=$((PASSED + 1))
-		echo "ok	$1: $2"
-	else
-		FAILED=$((FAILED + 1))
-		echo "FAIL	$1: $2, expected $3"
-	fi
-}
 
 # usage NAME PATTERN ARGUMENT…: exit 2, nothing on standard output, one line on standard error with PATTERN in it.
 usage() {
@@ -163,5 +154,4 @@ chmod 000 "$DIR/unreadable"
 [ "$(id -u)" = 0 ] && AS=(setpriv --bounding-set=-all --inh-caps=-all)
 file "an unreadable file" "Permission denied" "$DIR/unreadable"
 
-echo "$PASSED passed, $FAILED failed"
-[ $FAILED = 0 ] && [ $PASSED -gt 0 ]
+tally
