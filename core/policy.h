@@ -10,6 +10,7 @@
  *	          # fail: open | closed; daemon: own | external
  *	rollout:  { steps: [1/100, 1/10, 1/2, all], hold: 60s, samples: 1000, give-up-after: 10m,
  *	            lease: 5s, confirm-within: 30m, on-legacy-down: stay-xdp }   # stay-xdp | pass
+ *	parity:   { accept: [udp-checksum-zeroed] }  # default: none; core/parity_class.h
  *
  * Required: interface, match.dport, xdp.attach. Everything else has the default of
  * policy_defaults().
@@ -71,6 +72,7 @@ struct policy {
 		uint64_t confirm_within_ns;
 		enum legacy_down on_legacy_down; /* when there is nothing to go back to */
 	} rollout;
+	uint32_t parity_accept; /* PARITY_BIT()s that are no difference on the side behind */
 };
 
 /* Fills *out with the defaults of everything that is not required. */

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <yaml.h>
 
+#include "core/parity_class.h"
 #include "core/policy.h"
 #include "core/util.h"
 
@@ -44,6 +45,8 @@ struct policy_text {
 	value_text steps[POLICY_STEPS_MAX];
 	uint8_t steps_count;
 	value_text hold, samples, give_up_after, lease, confirm_within;
+	value_text accept[PARITY_CLASS_MAX];
+	uint8_t accept_count;
 };
 
 /* libcyaml leaves an absent enum 0: the value 0 must be the default of policy_defaults(). */
@@ -125,6 +128,10 @@ static const cyaml_schema_field_t rollout_fields[] = {
 	WORD("on-legacy-down", on_legacy_down, legacy_down_words),
 	CYAML_FIELD_END
 };
+static const cyaml_schema_field_t parity_fields[] = {
+	LIST("accept", OPTIONAL, accept),
+	CYAML_FIELD_END
+};
 static const cyaml_schema_field_t policy_fields[] = {
 	TEXT("interface", REQUIRED, interface),
 	MAP("match", REQUIRED, match_fields),
@@ -132,6 +139,7 @@ static const cyaml_schema_field_t policy_fields[] = {
 	MAP("xdp", REQUIRED, xdp_fields),
 	MAP("nfqueue", OPTIONAL, nfqueue_fields),
 	MAP("rollout", OPTIONAL, rollout_fields),
+	MAP("parity", OPTIONAL, parity_fields),
 	CYAML_FIELD_END
 };
 static const cyaml_schema_value_t policy_schema = {
@@ -744,6 +752,27 @@ static int rollout_read(struct source *s, struct policy_text *t, struct policy *
 				&p->rollout.confirm_within_ns);
 }
 
+static int parity_read(struct source *s, struct policy_text *t, struct policy *p)
+{
+	char known[400];
+
+	for (unsigned int i = 0; i < t->accept_count; i++) {
+		int cause = 0;
+
+		while (cause < PARITY_CLASS_MAX &&
+		       strcmp(t->accept[i], parity_class_name[cause]) != 0)
+			cause++;
+		if (cause == PARITY_CLASS_MAX) {
+			words(known, sizeof(known), parity_class_name, sizeof(*parity_class_name),
+			      PARITY_CLASS_MAX);
+			return fail(s, "parity.accept", i, "unknown word " SHOWN ": use %s",
+				    t->accept[i], known);
+		}
+		p->parity_accept |= PARITY_BIT(cause);
+	}
+	return unique(s, "parity.accept", t->accept, t->accept_count);
+}
+
 int policy_load(const char *path, struct policy *out, struct err *err)
 {
 	_cleanup_(source_release) struct source s = { .path = path, .err = err };
@@ -767,7 +796,8 @@ int policy_load(const char *path, struct policy *out, struct err *err)
 		    action_read(&s, t, &p.df) ?:
 		    xdp_read(&s, t, &p) ?:
 		    nfqueue_read(&s, t, &p) ?:
-		    rollout_read(&s, t, &p);
+		    rollout_read(&s, t, &p) ?:
+		    parity_read(&s, t, &p);
 	if (!r)
 		*out = p;
 	return r;

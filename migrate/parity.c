@@ -10,26 +10,6 @@
 
 #define CONFIDENCE 0.95
 
-const char *const parity_class_name[] = {
-	[PARITY_DF_NOT_CLEARED] = "df-not-cleared",
-	[PARITY_DF_CLEARED_WRONGLY] = "df-cleared-wrongly",
-	[PARITY_IP_CSUM_WRONG] = "ip-checksum-wrong",
-	[PARITY_IP_CSUM_ZEROED] = "ip-checksum-zeroed",
-	[PARITY_IP_CSUM_NOT_UPDATED] = "ip-checksum-not-updated",
-	[PARITY_UDP_CSUM_ZEROED] = "udp-checksum-zeroed",
-	[PARITY_UDP_CSUM_CHANGED] = "udp-checksum-changed",
-	[PARITY_IP_ID_CHANGED] = "ip-id-changed",
-	[PARITY_IP_ID_NOT_ASSIGNED] = "ip-id-not-assigned",
-	[PARITY_LENGTH] = "length",
-	[PARITY_PAYLOAD] = "payload",
-	[PARITY_OTHER_FIELD] = "other-header-field",
-	[PARITY_AROUND] = "around",
-	[PARITY_DROPPED] = "dropped",
-	[PARITY_COUNTER] = "counter",
-	[PARITY_ONLY_XDP] = "seen-only-by-xdp",
-	[PARITY_ONLY_BEHIND] = "seen-only-behind",
-};
-
 const char *const parity_side_name[] = { [PARITY_XDP] = "xdp", [PARITY_BEHIND] = "behind" };
 
 const char *const parity_unseen_name[] = {
@@ -44,11 +24,9 @@ const char *const parity_verdict_name[] = {
 	[PARITY_INCONCLUSIVE] = "inconclusive",
 };
 
-static_assert(ARRAY_SIZE(parity_class_name) == PARITY_CLASS_MAX, "every class has a name");
 static_assert(ARRAY_SIZE(parity_side_name) == PARITY_SIDE_MAX, "every side has a name");
 static_assert(ARRAY_SIZE(parity_unseen_name) == PARITY_UNSEEN_MAX, "every reason has a name");
 static_assert(ARRAY_SIZE(parity_verdict_name) == PARITY_VERDICT_MAX, "every verdict has a name");
-static_assert(PARITY_CLASS_MAX <= 32, "the classes are bits of a word");
 
 /* Where things are in the packet that came, within what both it and its other form have. */
 struct layout {

@@ -16,34 +16,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/parity_class.h"
+
 enum parity_side { PARITY_XDP, PARITY_BEHIND, PARITY_SIDE_MAX };
 
-/* Causes of a difference. One packet can have several. */
-enum parity_class {
-	PARITY_DF_NOT_CLEARED, /* the policy matches, DF is still set */
-	PARITY_DF_CLEARED_WRONGLY, /* the policy does not match, DF is gone */
-	PARITY_IP_CSUM_WRONG, /* of the header: was right and is wrong, or is differently wrong */
-	PARITY_IP_CSUM_ZEROED, /* the same, and it is 0 */
-	PARITY_IP_CSUM_NOT_UPDATED, /* the same, and it is that of the packet that came */
-	PARITY_UDP_CSUM_ZEROED,
-	PARITY_UDP_CSUM_CHANGED,
-	PARITY_IP_ID_CHANGED, /* the policy gives no ID, or the two sides gave different ones */
-	PARITY_IP_ID_NOT_ASSIGNED, /* the policy gives one */
-	PARITY_LENGTH,
-	PARITY_PAYLOAD,
-	PARITY_OTHER_FIELD, /* any other bit of the IPv4 or UDP header */
-	PARITY_AROUND, /* bytes around the packet: link or tunnel headers, padding */
-	PARITY_DROPPED, /* the side's verdict was not to pass it */
-	PARITY_COUNTER, /* not counted exactly once, or not as what was done */
-	PARITY_ONLY_XDP, /* nothing to compare with: XDP saw it, the path behind did not */
-	PARITY_ONLY_BEHIND,
-	PARITY_CLASS_MAX
-};
-
-extern const char *const parity_class_name[PARITY_CLASS_MAX];
 extern const char *const parity_side_name[PARITY_SIDE_MAX];
-
-#define PARITY_BIT(cause) (UINT32_C(1) << (cause))
 
 /* Classes by side. */
 struct parity_set {

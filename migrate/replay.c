@@ -147,8 +147,7 @@ static int keep_example(struct run *run, const struct packet *p, const struct pa
 static int judge(struct run *run, const struct packet *p, enum parity_unseen unseen,
 		 struct err *err)
 {
-	static const struct parity_set none;
-	const struct parity_set *accept = run->how->accept ? run->how->accept : &none;
+	const struct parity_set accept = { .by[PARITY_BEHIND] = run->how->policy->parity_accept };
 	struct parity_report *report = &run->report.parity;
 	const struct parity_bytes *xdp = &p->c.side[PARITY_XDP];
 	struct parity_set found;
@@ -160,7 +159,7 @@ static int judge(struct run *run, const struct packet *p, enum parity_unseen uns
 		return 0;
 	}
 	found = parity_compare(&p->c);
-	parity_count(report, &p->c, &found, accept);
+	parity_count(report, &p->c, &found, &accept);
 	if (run->examples && (found.by[PARITY_XDP] || found.by[PARITY_BEHIND]))
 		return keep_example(run, p, &found, err);
 	return 0;

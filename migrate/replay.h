@@ -22,10 +22,9 @@ struct replay_report {
 };
 
 struct replay {
-	const struct policy *policy;
+	const struct policy *policy; /* parity_accept too */
 	const char *file;
 	const char *example_dir; /* or NULL */
-	const struct parity_set *accept; /* or NULL: nothing */
 	void (*progress)(void *ctx, const struct replay_report *report); /* each packet; or NULL */
 	void *ctx;
 };

@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "core/parity_class.h"
 #include "core/policy.h"
 #include "core/util.h"
 
@@ -30,7 +31,8 @@ static const char canonical[] =
 	"nfqueue:  { queue: 0, threads: 1, fail: open, daemon: own }\n"
 	"          # fail: open | closed; daemon: own | external\n"
 	"rollout:  { steps: [1/100, 1/10, 1/2, all], hold: 60s, samples: 1000, give-up-after: 10m,\n"
-	"            lease: 5s, confirm-within: 30m, on-legacy-down: stay-xdp }   # stay-xdp | pass\n";
+	"            lease: 5s, confirm-within: 30m, on-legacy-down: stay-xdp }   # stay-xdp | pass\n"
+	"parity:   { accept: [udp-checksum-zeroed] }  # default: none; core/parity_class.h\n";
 
 /* No key has its default. */
 static const char other[] = "%YAML 1.1\n"
@@ -58,6 +60,10 @@ static const char other[] = "%YAML 1.1\n"
 			    "  lease: 1s\n"
 			    "  confirm-within: 8760h\n"
 			    "  on-legacy-down: pass\n"
+			    "parity:\n"
+			    "  accept:\n"
+			    "  - seen-only-behind\n"
+			    "  - df-not-cleared\n"
 			    "...\n";
 
 /* Three good lines: what a row adds is line 4. */
@@ -74,13 +80,18 @@ struct row {
 		name, text, sizeof(text) - 1, message \
 	}
 
-#define TOP_KEYS "interface, match, action, xdp, nfqueue or rollout"
+#define TOP_KEYS "interface, match, action, xdp, nfqueue, rollout or parity"
 #define SHARES   ": use 1/N, P% or all"
 #define DURATION " is not a duration: use a number with ms, s, m or h, as in 60s"
 #define NAME     " is not an interface name: use 1 to 15 bytes without space, / or :"
 #define SAMPLES  " is not a number of packets: use 1 to 1000000000"
-#define FIVE     "1, 2, 3, 4, 5"
-#define FORTY    "0123456789012345678901234567890123456789"
+#define CLASSES                                                                               \
+	"df-not-cleared, df-cleared-wrongly, ip-checksum-wrong, ip-checksum-zeroed, "         \
+	"ip-checksum-not-updated, udp-checksum-zeroed, udp-checksum-changed, ip-id-changed, " \
+	"ip-id-not-assigned, length, payload, other-header-field, around, dropped, counter, " \
+	"seen-only-by-xdp or seen-only-behind"
+#define FIVE  "1, 2, 3, 4, 5"
+#define FORTY "0123456789012345678901234567890123456789"
 
 static const struct row bad[] = {
 	/* Not YAML, or not a mapping. */
@@ -350,6 +361,26 @@ static const struct row bad[] = {
 	    ":4: rollout.give-up-after: empty: give a value or remove the key"),
 	ROW("confirm", BASE "rollout: {confirm-within: soon}\n",
 	    ":4: rollout.confirm-within: soon" DURATION),
+
+	/* Parity. */
+	ROW("parity a list", BASE "parity: [length]\n",
+	    ":4: parity: not a mapping: write { KEY: VALUE }"),
+	ROW("unknown in parity", BASE "parity: {ignore: [length]}\n",
+	    ":4: parity.ignore: unknown key: use accept"),
+	ROW("accept a word", BASE "parity: {accept: length}\n",
+	    ":4: parity.accept: not a list: write [VALUE]"),
+	ROW("accept none", BASE "parity: {accept: []}\n",
+	    ":4: parity.accept: an empty list: give at least one entry"),
+	ROW("accept empty", BASE "parity:\n  accept:\n  - length\n  -\n",
+	    ":7: parity.accept: empty: give a value or remove the key"),
+	ROW("accept on its line", BASE "parity:\n  accept:\n  - length\n  - udp-checksum\n",
+	    ":7: parity.accept: unknown word udp-checksum: use " CLASSES),
+	ROW("accept by case", BASE "parity: {accept: [Length]}\n",
+	    ":4: parity.accept: unknown word Length: use " CLASSES),
+	ROW("accept a number", BASE "parity: {accept: [5]}\n",
+	    ":4: parity.accept: unknown word 5: use " CLASSES),
+	ROW("accept twice", BASE "parity: {accept: [length, payload, length]}\n",
+	    ":4: parity.accept: length is given twice: remove one"),
 };
 
 static char dir[64];
@@ -462,6 +493,7 @@ static void assert_defaults(const struct policy *p)
 	assert_int_equal(p->rollout.lease_ns, 5 * SEC);
 	assert_int_equal(p->rollout.confirm_within_ns, 1800 * SEC);
 	assert_int_equal(p->rollout.on_legacy_down, LEGACY_DOWN_STAY);
+	assert_int_equal(p->parity_accept, 0);
 }
 
 static void test_defaults(void **state)
@@ -483,6 +515,8 @@ static void test_canonical(void **state)
 
 	(void)state;
 	load_good(canonical, &p);
+	assert_int_equal(p.parity_accept, PARITY_BIT(PARITY_UDP_CSUM_ZEROED));
+	p.parity_accept = 0; /* the one key that has no word for its default */
 	assert_defaults(&p);
 	assert_string_equal(p.interface, "br0");
 	assert_int_equal(p.df.n_dport, 1);
@@ -498,7 +532,7 @@ static void test_minimal(void **state)
 		"\xef\xbb\xbf" BASE, /* an editor's byte order mark */
 		"interface: br0\r\nmatch: {dport: [1]}\r\nxdp: {attach: [v]}\r\n",
 		"{interface: br0, match: {dport: [1]}, xdp: {attach: [v]}}",
-		BASE "action: {}\nnfqueue: {}\nrollout: {}\n",
+		BASE "action: {}\nnfqueue: {}\nrollout: {}\nparity: {}\n",
 		BASE "action: {clear-df: {}}\n",
 	};
 	struct policy p;
@@ -550,6 +584,31 @@ static void test_other(void **state)
 	assert_int_equal(p.rollout.lease_ns, SEC);
 	assert_int_equal(p.rollout.confirm_within_ns, 8760 * 3600UL * SEC);
 	assert_int_equal(p.rollout.on_legacy_down, LEGACY_DOWN_PASS);
+	assert_int_equal(p.parity_accept,
+			 PARITY_BIT(PARITY_ONLY_BEHIND) | PARITY_BIT(PARITY_DF_NOT_CLEARED));
+}
+
+/* Every class by its name, alone and all at once; the other keys keep their defaults. */
+static void test_accept(void **state)
+{
+	char text[1024], all[512] = "";
+	struct policy p;
+
+	(void)state;
+	for (int cause = 0; cause < PARITY_CLASS_MAX; cause++) {
+		const char *name = parity_class_name[cause];
+
+		snprintf(text, sizeof(text), BASE "parity: {accept: [%s]}\n", name);
+		load_good(text, &p);
+		assert_int_equal(p.parity_accept, PARITY_BIT(cause));
+		p.parity_accept = 0;
+		assert_defaults(&p);
+		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", cause ? ", " : "",
+			 name);
+	}
+	snprintf(text, sizeof(text), BASE "parity:\n  accept: [%s]\n", all);
+	load_good(text, &p);
+	assert_int_equal(p.parity_accept, PARITY_BIT(PARITY_CLASS_MAX) - 1);
 }
 
 /* Each key alone, its words and its least and largest value: the others keep their defaults. */
@@ -908,14 +967,15 @@ static void test_share_format(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),      cmocka_unit_test(test_canonical),
-		cmocka_unit_test(test_minimal),       cmocka_unit_test(test_other),
-		cmocka_unit_test(test_rollout_keys),  cmocka_unit_test(test_full_lists),
-		cmocka_unit_test(test_bad),           cmocka_unit_test(test_not_a_file),
-		cmocka_unit_test(test_size),          cmocka_unit_test(test_costly),
-		cmocka_unit_test(test_strange_path),  cmocka_unit_test(test_truncated),
-		cmocka_unit_test(test_flipped),       cmocka_unit_test(test_share_parse),
-		cmocka_unit_test(test_share_numbers), cmocka_unit_test(test_share_format),
+		cmocka_unit_test(test_defaults),     cmocka_unit_test(test_canonical),
+		cmocka_unit_test(test_minimal),      cmocka_unit_test(test_other),
+		cmocka_unit_test(test_accept),       cmocka_unit_test(test_rollout_keys),
+		cmocka_unit_test(test_full_lists),   cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_not_a_file),   cmocka_unit_test(test_size),
+		cmocka_unit_test(test_costly),       cmocka_unit_test(test_strange_path),
+		cmocka_unit_test(test_truncated),    cmocka_unit_test(test_flipped),
+		cmocka_unit_test(test_share_parse),  cmocka_unit_test(test_share_numbers),
+		cmocka_unit_test(test_share_format),
 	};
 
 	return cmocka_run_group_tests(tests, dir_make, dir_remove);
