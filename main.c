@@ -42,6 +42,8 @@ static const struct verb {
 	{ "migrate", "status", migrate_cmd_status, "-c FILE\tstate, counters, problems" },
 	{ "parity", "replay", parity_cmd_replay,
 	  "FILE.pcap -c FILE [--example DIR]\ta capture through both paths, compared" },
+	{ "parity", "live", parity_cmd_live,
+	  "-c FILE [--for DURATION] [--bound SHARE] [--example DIR]\tboth paths on the live traffic, compared" },
 	{ NULL, "panic", migrate_cmd_panic,
 	  "[INSTANCE] [--dry-run]\tshare 0, now; needs nothing but the pinned map" },
 };

@@ -19,7 +19,7 @@
 #include <linux/types.h>
 
 #ifndef ABI_VERSION /* the tests build the version after this one, too */
-#define ABI_VERSION 2
+#define ABI_VERSION 3
 #endif
 
 #define DF_PORTS_MAX 16 /* match.dport */
@@ -83,7 +83,7 @@ enum df_share_kind {
  * took down meanwhile. kind and n of the share are one aligned 64-bit word.
  *
  * deadline is the lease: a jiffies64 value from which on the program acts as if the share were 0; 0
- * is "no lease". What follows it is for the readers of the map; the program does not look at it.
+ * is "no lease". What follows it is for the readers of the map; the program looks at sample_* alone.
  */
 struct df_ctl {
 	__u32 share_kind; /* enum df_share_kind */
@@ -96,6 +96,9 @@ struct df_ctl {
 	__u32 step; /* of a rollout by itself, from 1; 0: none */
 	__u32 flags; /* enum df_ctl_flags */
 	__u32 hz; /* jiffies a second */
+	__u64 sample_until; /* jiffies64; until then packets are shown to user space. 0: none are */
+	__u32 sample_max; /* those whose df_sample_hash() is not above this */
+	__u32 pad;
 };
 
 enum df_ctl_flags {
@@ -112,14 +115,29 @@ struct df_stats {
 	__u32 pad;
 };
 
+/*
+ * What the program writes into the perf buffer "samples" for a UDP packet that was chosen: this, and
+ * then the frame as it came, from its first byte to the end of the packet's IPv4 total length.
+ */
+struct df_sample {
+	__u32 len; /* bytes of the frame */
+	__u16 ip_at; /* where in it the IPv4 header of the packet that was matched is */
+	__u8 reason; /* enum df_reason; DF_CLEARED: it matched and XDP takes it */
+	__u8 pad;
+};
+
+#define DF_SAMPLE_MAX 60000 /* bytes: a longer packet is not shown (a perf record has 64 KiB) */
+
+_Static_assert(sizeof(struct df_sample) == 8, "layout");
 _Static_assert(sizeof(struct df_policy) == 104, "layout");
 _Static_assert(__builtin_offsetof(struct df_policy, vni) == 32, "layout");
 _Static_assert(__builtin_offsetof(struct df_policy, n_dport) == 96, "layout");
 _Static_assert(__builtin_offsetof(struct df_policy, min_len) == 100, "layout");
-_Static_assert(sizeof(struct df_ctl) == 48, "layout");
+_Static_assert(sizeof(struct df_ctl) == 64, "layout");
 _Static_assert(__builtin_offsetof(struct df_ctl, share_kind) == 0, "I1");
 _Static_assert(__builtin_offsetof(struct df_ctl, deadline) == 8, "layout");
 _Static_assert(__builtin_offsetof(struct df_ctl, generation) == 24, "layout");
 _Static_assert(__builtin_offsetof(struct df_ctl, hz) == 44, "layout");
+_Static_assert(__builtin_offsetof(struct df_ctl, sample_until) == 48, "layout");
 _Static_assert(sizeof(struct df_stats) == 8 * DF_REASON_MAX + 8, "layout");
 _Static_assert(DF_REASON_MAX == 16, "a new reason: raise ABI_VERSION and name it in core/names.h");

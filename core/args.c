@@ -9,6 +9,8 @@
 
 #include "core/log.h"
 
+#define LIVE_NS 60000000000U /* parity live without --for and --bound */
+
 enum {
 	OPT_JSON = 256,
 	OPT_DRY_RUN,
@@ -18,7 +20,9 @@ enum {
 	OPT_DETACH,
 	OPT_LINK_RESET,
 	OPT_LOCAL_ONLY,
-	OPT_EXAMPLE
+	OPT_EXAMPLE,
+	OPT_FOR,
+	OPT_BOUND
 };
 
 static const struct option options[] = {
@@ -33,14 +37,18 @@ static const struct option options[] = {
 	{ "allow-link-reset", no_argument, NULL, OPT_LINK_RESET },
 	{ "local-only", no_argument, NULL, OPT_LOCAL_ONLY },
 	{ "example", required_argument, NULL, OPT_EXAMPLE },
+	{ "for", required_argument, NULL, OPT_FOR },
+	{ "bound", required_argument, NULL, OPT_BOUND },
 	{ 0 },
 };
 
-/* What was said on the command line of a split. */
+/* Values that are parsed once all of them are there. */
 struct split {
 	const char *every;
 	const char *percent;
 	const char *by;
+	const char *live_for;
+	const char *bound;
 };
 
 static int parse_split(const struct split *split, struct share *out, struct err *err)
@@ -69,6 +77,25 @@ static int parse_split(const struct split *split, struct share *out, struct err 
 	    share_percent(strtod(split->percent, &end), out) < 0 || *end || !*split->percent)
 		return err_set(err, N2X_USAGE, "--percent %s: give a number above 0, up to 100",
 			       split->percent);
+	return 0;
+}
+
+static int parse_live(const struct split *said, struct args *out, struct err *err)
+{
+	char *end = NULL;
+
+	if (said->live_for && duration_parse(said->live_for, &out->for_ns) < 0)
+		return err_set(err, N2X_USAGE,
+			       "--for %s: give a number with ms, s, m or h, as in 60s",
+			       said->live_for);
+	if (!said->live_for && !said->bound)
+		out->for_ns = LIVE_NS;
+	if (said->bound)
+		out->bound = strtod(said->bound, &end);
+	if (said->bound && (*end || !(out->bound > 0) || out->bound >= 1))
+		return err_set(err, N2X_USAGE,
+			       "--bound %s: give a part of the packets between 0 and 1, as in 1e-5",
+			       said->bound);
 	return 0;
 }
 
@@ -104,6 +131,9 @@ static bool allowed(int opt, unsigned int want)
 		return want & ARGS_LOCAL_ONLY;
 	case OPT_EXAMPLE:
 		return want & ARGS_EXAMPLE;
+	case OPT_FOR:
+	case OPT_BOUND:
+		return want & ARGS_LIVE;
 	default:
 		return true;
 	}
@@ -155,6 +185,12 @@ static void take(int opt, struct args *args, struct split *split)
 	case OPT_EXAMPLE:
 		args->example = optarg;
 		break;
+	case OPT_FOR:
+		split->live_for = optarg;
+		break;
+	case OPT_BOUND:
+		split->bound = optarg;
+		break;
 	}
 }
 
@@ -194,6 +230,8 @@ int args_parse(int argc, char **argv, unsigned int want, struct args *out, struc
 	if (args.allow_link_reset && !args.detach)
 		return err_set(err, N2X_USAGE, "--allow-link-reset goes with --detach");
 	if (want & ARGS_SPLIT && parse_split(&split, &args.share, err) < 0)
+		return -N2X_USAGE;
+	if (want & ARGS_LIVE && parse_live(&split, &args, err) < 0)
 		return -N2X_USAGE;
 	if (want & ARGS_CONFIG && !args.config)
 		return err_set(err, N2X_USAGE, "%s: -c FILE is missing", argv[0]);

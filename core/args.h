@@ -17,6 +17,7 @@ enum args_want {
 	ARGS_GENERATION = 1 << 6, /* one required operand, a number from 1 */
 	ARGS_FILE = 1 << 7, /* one required operand, a path */
 	ARGS_EXAMPLE = 1 << 8, /* --example DIR */
+	ARGS_LIVE = 1 << 9, /* --for DURATION, --bound SHARE */
 };
 
 struct args {
@@ -25,6 +26,8 @@ struct args {
 	unsigned int generation; /* ARGS_GENERATION */
 	const char *file; /* ARGS_FILE */
 	const char *example; /* --example, or NULL */
+	uint64_t for_ns; /* --for; without --bound a minute unless given, else 0: no limit */
+	double bound; /* --bound, in 0..1; 0: not given */
 	struct share share; /* ARGS_SPLIT: what was asked for */
 	bool json;
 	bool dry_run;

@@ -102,7 +102,8 @@ int loop_wait(const struct loop *loop)
 	if (ret < 0)
 		return ret;
 	mask(SIG_UNBLOCK);
-	loop->ready(loop->ctx);
+	if (loop->ready)
+		loop->ready(loop->ctx);
 	notify("READY=1");
 	event_base_dispatch(run.base);
 	loop_hold_signals(); /* a second one must not end the way down */

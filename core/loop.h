@@ -12,8 +12,8 @@ struct loop {
 	int fd; /* -1: none */
 	int (*tick)(void *ctx); /* every period; non-zero ends the loop. NULL: none */
 	unsigned int period_ms; /* 0: a second */
-	void (*ready)(void *ctx); /* called once, when a signal to stop is answered in order from
-				     now on */
+	/* Called once, when a signal to stop is answered in order from now on. NULL: none. */
+	void (*ready)(void *ctx);
 	void *ctx;
 };
 

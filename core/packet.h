@@ -31,10 +31,12 @@
 #define DF_BE16(x)   ((__be16)__builtin_bswap16((__u16)(x)))
 #define DF_HOST16(x) __builtin_bswap16((__u16)(x))
 #define DF_HOST32(x) __builtin_bswap32((__u32)(x))
+#define DF_LE32(x)   ((__u32)(x))
 #else
 #define DF_BE16(x)   ((__be16)(x))
 #define DF_HOST16(x) ((__u16)(x))
 #define DF_HOST32(x) ((__u32)(x))
+#define DF_LE32(x)   __builtin_bswap32((__u32)(x))
 #endif
 
 #define DF_IP_DF     DF_BE16(0x4000) /* RFC 791: "don't fragment" */
@@ -250,6 +252,12 @@ DF_INLINE int df_match(const volatile struct df_policy *policy, struct df_pkt *p
 	return DF_GO_ON;
 }
 
+/* Of the reasons of df_match(): those of a packet whose UDP header was found, in pkt->ip and pkt->udp. */
+DF_INLINE int df_is_udp(int reason)
+{
+	return reason == DF_NO_DF || reason == DF_BELOW_MIN || reason == DF_OTHER_PORT;
+}
+
 /* A 64-bit finaliser: every input bit changes every output bit with probability near one half
  * (MurmurHash3 fmix64). */
 DF_INLINE __u64 df_mix(__u64 h)
@@ -295,6 +303,62 @@ DF_INLINE int df_select(const struct df_ctl *ctl, __u64 now, __u32 *nth, const s
 	if (kind == DF_SHARE_FLOW && (__u32)df_flow_hash(pkt) < ctl->share_n)
 		return DF_GO_ON;
 	return DF_NOT_SELECTED;
+}
+
+/*
+ * jhash(key, 12, 0) of include/linux/jhash.h for a key of three words as they stand in the packet: what
+ * nft's `jhash … seed 0x0` computes, so that netfilter makes the same choice as this program.
+ */
+DF_INLINE __u32 df_jhash(__u32 x, __u32 y, __u32 z)
+{
+	const __u32 init = 0xdeadbeef + 12;
+	__u32 a = DF_LE32(x) + init, b = DF_LE32(y) + init, c = DF_LE32(z) + init;
+
+#define DF_FINAL(u, v, by) ((u) = ((u) ^ (v)) - ((v) << (by) | (v) >> (32 - (by))))
+	DF_FINAL(c, b, 14);
+	DF_FINAL(a, c, 11);
+	DF_FINAL(b, a, 25);
+	DF_FINAL(c, b, 16);
+	DF_FINAL(a, c, 4);
+	DF_FINAL(b, a, 14);
+	DF_FINAL(c, b, 24);
+#undef DF_FINAL
+	return c;
+}
+
+struct DF_WIRE __attribute__((may_alias)) df_two_words {
+	__u32 first, second;
+};
+
+/*
+ * Is this UDP packet one of those to be compared? Chosen by content that neither path changes, so that
+ * the rule behind both (rules/nft.h) chooses the same packets: total length and ID, or, where IDs are
+ * assigned, what stands before them; and the first eight bytes of the payload, or, of a shorter one,
+ * addresses and ports.
+ */
+DF_INLINE int df_sampled(const volatile struct df_policy *policy, __u32 max,
+			 const struct df_pkt *pkt)
+{
+	const struct df_two_words *head = (const void *)pkt->ip;
+	const struct df_two_words *key = (const void *)(pkt->udp + 1);
+	__u32 tot_len = DF_HOST16(pkt->ip->tot_len_be);
+	__u32 word = head->first, y, z;
+
+	if (policy->ip_id != DF_IP_ID_ASSIGN)
+		word = ((const struct df_two_words *)&pkt->ip->tot_len_be)->first;
+	if (tot_len > DF_SAMPLE_MAX)
+		return 0;
+	if (DF_HOST16(pkt->udp->len_be) < sizeof(*pkt->udp) + 8) {
+		y = pkt->ip->saddr_be;
+		z = ((const struct df_two_words *)pkt->udp)->first;
+	} else {
+		if (tot_len < df_ihl(pkt->ip) + sizeof(*pkt->udp) + 8 ||
+		    (const void *)(key + 1) > pkt->data_end)
+			return 0;
+		y = key->first;
+		z = key->second;
+	}
+	return df_jhash(word, y, z) <= max;
 }
 
 /*

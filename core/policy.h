@@ -10,7 +10,8 @@
  *	          # fail: open | closed; daemon: own | external
  *	rollout:  { steps: [1/100, 1/10, 1/2, all], hold: 60s, samples: 1000, give-up-after: 10m,
  *	            lease: 5s, confirm-within: 30m, on-legacy-down: stay-xdp }   # stay-xdp | pass
- *	parity:   { accept: [udp-checksum-zeroed] }  # default: none; core/parity_class.h
+ *	parity:   { sample: 1/16, accept: [udp-checksum-zeroed] }
+ *	          # sample: 1/N | all | 0; accept: none unless given; core/parity_class.h
  *
  * Required: interface, match.dport, xdp.attach. Everything else has the default of
  * policy_defaults().
@@ -72,7 +73,10 @@ struct policy {
 		uint64_t confirm_within_ns;
 		enum legacy_down on_legacy_down; /* when there is nothing to go back to */
 	} rollout;
-	uint32_t parity_accept; /* PARITY_BIT()s that are no difference on the side behind */
+	struct {
+		uint32_t sample; /* one packet in so many is compared on live traffic; 0: none */
+		uint32_t accept; /* PARITY_BIT()s that are no difference on the side behind */
+	} parity;
 };
 
 /* Fills *out with the defaults of everything that is not required. */
@@ -84,6 +88,10 @@ void policy_defaults(struct policy *out);
  * they are used.
  */
 int policy_load(const char *path, struct policy *out, struct err *err);
+
+/* A number with ms, s, m or h: "60s". Returns 0, -EINVAL, or -ERANGE above 8760h; *out_ns is untouched
+ * then. */
+int duration_parse(const char *text, uint64_t *out_ns);
 
 /* "1/N", "P%" (by flow), "all", "0". Returns 0, or -EINVAL. *out is untouched on failure. */
 int share_parse(const char *text, struct share *out);

@@ -45,7 +45,7 @@ struct policy_text {
 	value_text steps[POLICY_STEPS_MAX];
 	uint8_t steps_count;
 	value_text hold, samples, give_up_after, lease, confirm_within;
-	value_text accept[PARITY_CLASS_MAX];
+	value_text sample, accept[PARITY_CLASS_MAX];
 	uint8_t accept_count;
 };
 
@@ -129,6 +129,7 @@ static const cyaml_schema_field_t rollout_fields[] = {
 	CYAML_FIELD_END
 };
 static const cyaml_schema_field_t parity_fields[] = {
+	TEXT("sample", OPTIONAL, sample),
 	LIST("accept", OPTIONAL, accept),
 	CYAML_FIELD_END
 };
@@ -575,8 +576,7 @@ static int number(struct source *s, const struct range *r, unsigned int i, const
 	return 0;
 }
 
-static int duration(struct source *s, const char *key, const char *text, uint64_t min_ns,
-		    uint64_t *out)
+int duration_parse(const char *text, uint64_t *out_ns)
 {
 	static const struct {
 		const char *suffix;
@@ -588,20 +588,36 @@ static int duration(struct source *s, const char *key, const char *text, uint64_
 	unsigned long n = strtoul(text, NULL, 10);
 	size_t digits = strspn(text, "0123456789");
 
-	if (!*text)
-		return 0;
 	for (size_t i = 0; digits && n && i < ARRAY_SIZE(units); i++) {
 		if (strcmp(text + digits, units[i].suffix) != 0)
 			continue;
 		if (n > DURATION_MAX / units[i].ns)
-			return fail(s, key, 0, SHOWN " is too long: use at most 8760h", text);
-		if (n * units[i].ns < min_ns)
-			return fail(s, key, 0, SHOWN " is too short: use at least 1s", text);
-		*out = n * units[i].ns;
+			return -ERANGE;
+		*out_ns = n * units[i].ns;
 		return 0;
 	}
-	return fail(s, key, 0,
-		    SHOWN " is not a duration: use a number with ms, s, m or h, as in 60s", text);
+	return -EINVAL;
+}
+
+static int duration(struct source *s, const char *key, const char *text, uint64_t min_ns,
+		    uint64_t *out)
+{
+	uint64_t ns;
+	int ret;
+
+	if (!*text)
+		return 0;
+	ret = duration_parse(text, &ns);
+	if (ret == -ERANGE)
+		return fail(s, key, 0, SHOWN " is too long: use at most 8760h", text);
+	if (ret < 0)
+		return fail(s, key, 0,
+			    SHOWN " is not a duration: use a number with ms, s, m or h, as in 60s",
+			    text);
+	if (ns < min_ns)
+		return fail(s, key, 0, SHOWN " is too short: use at least 1s", text);
+	*out = ns;
+	return 0;
 }
 
 /* No entry of a list twice. Numbers have one spelling each by now. */
@@ -752,9 +768,26 @@ static int rollout_read(struct source *s, struct policy_text *t, struct policy *
 				&p->rollout.confirm_within_ns);
 }
 
+static int sample_read(struct source *s, struct policy_text *t, struct policy *p)
+{
+	struct share share;
+
+	if (!*t->sample)
+		return 0;
+	if (share_parse(t->sample, &share) || share.kind == DF_SHARE_FLOW)
+		return fail(s, "parity.sample", 0,
+			    SHOWN " is not a part of the packets: use 1/N, all or 0", t->sample);
+	p->parity.sample = share.kind == DF_SHARE_NTH ? share.n : share.kind == DF_SHARE_ALL;
+	return 0;
+}
+
 static int parity_read(struct source *s, struct policy_text *t, struct policy *p)
 {
+	int ret = sample_read(s, t, p);
 	char known[400];
+
+	if (ret)
+		return ret;
 
 	for (unsigned int i = 0; i < t->accept_count; i++) {
 		int cause = 0;
@@ -768,7 +801,7 @@ static int parity_read(struct source *s, struct policy_text *t, struct policy *p
 			return fail(s, "parity.accept", i, "unknown word " SHOWN ": use %s",
 				    t->accept[i], known);
 		}
-		p->parity_accept |= PARITY_BIT(cause);
+		p->parity.accept |= PARITY_BIT(cause);
 	}
 	return unique(s, "parity.accept", t->accept, t->accept_count);
 }

@@ -9,6 +9,7 @@
 #include "core/instance.h"
 #include "core/loop.h"
 #include "core/util.h"
+#include "migrate/parity_report.h"
 
 #define PERIOD_MS       1000
 #define TRIAL_MS        250
@@ -20,6 +21,7 @@ struct rollout {
 	const struct policy *policy;
 	const struct auto_observer *observer;
 	struct xdp_ctl ctl;
+	struct parity_live *live; /* NULL: parity.sample is 0 */
 	struct journal journal;
 	struct gate_sample first, shadow, base, last, now;
 	bool have_base, have_last; /* the look at that moment was complete */
@@ -78,6 +80,18 @@ static void set_base(struct rollout *r)
 	r->step_ns = r->now.at_ns;
 }
 
+/* What was compared, since the rollout began. */
+static void record_parity(struct rollout *r)
+{
+	struct live_report report;
+	struct err ignored;
+
+	if (!r->live)
+		return;
+	live_read(r->live, &report);
+	journal_write(&r->journal, "parity", live_report_json(&report), false, &ignored);
+}
+
 static void begin_step(struct rollout *r)
 {
 	set_base(r);
@@ -98,7 +112,7 @@ static void set_unsure(struct rollout *r, bool on)
 /* The step counts anew from here. */
 static void restart(struct rollout *r)
 {
-	gate_sample(r->policy, &r->now);
+	gate_sample(r->policy, r->live, &r->now);
 	set_base(r);
 	r->have_last = false;
 }
@@ -251,6 +265,8 @@ static bool unsure(const struct rollout *r, const struct auto_second *s)
 		bool samples = !strcmp(s->gate[i].name, "samples");
 		bool rate = !strcmp(s->gate[i].name, "rate");
 
+		samples = samples || !strcmp(s->gate[i].name, "parity");
+
 		if (s->gate[i].verdict == GATE_INCONCLUSIVE && !(samples && early) &&
 		    !(rate && !r->have_last))
 			return true;
@@ -283,7 +299,7 @@ static int refused(struct rollout *r)
 	struct gate_context c;
 	const struct gate_result *bad;
 
-	gate_sample(r->policy, &r->now);
+	gate_sample(r->policy, r->live, &r->now);
 	c = context(r);
 	s.n_gates = gates_run(&c, s.gate, &s.worst);
 	bad = failed(&s);
@@ -311,7 +327,8 @@ static int step_up(struct rollout *r)
 	r->share = *to;
 	r->writes = r->ctl.map->writes;
 	r->step++;
-	gate_sample(r->policy, &r->now);
+	record_parity(r);
+	gate_sample(r->policy, r->live, &r->now);
 	begin_step(r);
 	r->observer->step(r->observer->ctx, r->step, &move);
 	return 0;
@@ -393,7 +410,7 @@ static int tick(void *ctx)
 
 	if (ret)
 		return ret;
-	gate_sample(r->policy, &r->now);
+	gate_sample(r->policy, r->live, &r->now);
 	if (!r->now.failed && !r->have_base)
 		set_base(r);
 	ret = judge(r, &second);
@@ -433,7 +450,11 @@ static int begin(struct rollout *r, bool local_only, struct err *err)
 		return ret;
 	r->journal.generation = generation(r);
 	r->writes = r->ctl.map->writes;
-	gate_sample(r->policy, &r->now);
+	if (r->policy->parity.sample)
+		ret = live_open(r->policy, NULL, &r->live, err);
+	if (ret < 0)
+		return ret;
+	gate_sample(r->policy, r->live, &r->now);
 	if (r->now.failed) {
 		*err = r->now.why;
 		return r->now.failed;
@@ -442,13 +463,9 @@ static int begin(struct rollout *r, bool local_only, struct err *err)
 	return 0;
 }
 
-static void ready(void *ctx)
-{
-	(void)ctx;
-}
-
 static void down(struct rollout *r)
 {
+	live_close(r->live);
 	xdp_ctl_close(&r->ctl);
 	journal_close(&r->journal);
 }
@@ -471,7 +488,7 @@ int auto_run(const struct policy *policy, bool local_only, const struct auto_obs
 		.journal.fd = -1,
 	};
 	const struct loop loop = {
-		.fd = -1, .tick = tick, .ready = ready, .ctx = &r, .period_ms = period_ms(policy)
+		.fd = -1, .tick = tick, .ctx = &r, .period_ms = period_ms(policy)
 	};
 	_cleanup_close_ int lock = -1;
 	struct err ignored;
@@ -491,6 +508,7 @@ int auto_run(const struct policy *policy, bool local_only, const struct auto_obs
 		back(&r, ret < 0 ? "cannot set up the event loop" : "told to stop", true);
 	if (r.ctl.map->flags & DF_CTL_UNSURE)
 		xdp_ctl_flag(&r.ctl, DF_CTL_UNSURE, 0);
+	record_parity(&r);
 	journal_write(&r.journal, "end",
 		      json_pack("{s:b, s:b, s:s}", "confirmed", (int)r.end.confirmed, "rolled_back",
 				(int)r.end.rolled_back, "reason", r.end.reason),

@@ -12,6 +12,7 @@
 
 #define STALE_NS    1000000000U /* a look that took longer says nothing about one moment */
 #define LOSS_FACTOR 2 /* packets between the two hooks may get lost as in SHADOW, and twice that */
+#define PARITY_ENOUGH 30 /* pairs: without a difference, with 95 % confidence at most 10 % differ */
 #define RATE_FALL   2 /* the traffic may fall to this part of what it was before the step */
 
 const char *const gate_verdict_name[GATE_VERDICT_MAX] = {
@@ -274,7 +275,45 @@ static void gate_rate(const struct gate_context *c, struct gate_result *r)
 	say(r, rate <= c->rate / RATE_FALL ? GATE_INCONCLUSIVE : GATE_PASS, "%.0f/s", rate);
 }
 
-void gate_sample(const struct policy *policy, struct gate_sample *out)
+/* The classes that are different, by whom, as far as there is room. */
+static void name_differences(const struct parity_report *report, uint32_t accepted, char *out,
+			     size_t size)
+{
+	static const char *const side[] = { "XDP", "NFQUEUE" };
+	size_t used = 0;
+
+	for (int cause = 0; cause < PARITY_CLASS_MAX; cause++) {
+		for (int i = 0; i < PARITY_SIDE_MAX && used < size; i++) {
+			if (!report->class[cause][i] ||
+			    (i == PARITY_BEHIND && accepted & PARITY_BIT(cause)))
+				continue;
+			used += (size_t)snprintf(out + used, size - used, "%s%s by %s",
+						 used ? ", " : "", parity_class_name[cause],
+						 side[i]);
+		}
+	}
+}
+
+/* The bytes: what one path makes of a packet, the other makes, too. */
+static void gate_parity(const struct gate_context *c, struct gate_result *r)
+{
+	const struct live_report *now = &c->now->live, *base = &c->base->live;
+	uint64_t n = now->parity.compared - base->parity.compared;
+	char what[GATE_TEXT] = "";
+
+	limit(r, "0 different of %u in this step", PARITY_ENOUGH);
+	if (now->parity.different) {
+		name_differences(&now->parity, c->policy->parity.accept, what, sizeof(what));
+		say(r, GATE_FAIL, "%" PRIu64 " of %" PRIu64 ": %s", now->parity.different,
+		    now->parity.compared, what);
+	} else if (*now->broken.text) {
+		say(r, GATE_INCONCLUSIVE, "%.90s", now->broken.text);
+	} else {
+		say(r, n < PARITY_ENOUGH ? GATE_INCONCLUSIVE : GATE_PASS, "0 of %" PRIu64, n);
+	}
+}
+
+void gate_sample(const struct policy *policy, struct parity_live *live, struct gate_sample *out)
 {
 	struct gate_sample s = { .at_ns = machine_now_ns() };
 
@@ -285,6 +324,8 @@ void gate_sample(const struct policy *policy, struct gate_sample *out)
 		s.failed = nft_read(policy->interface, &s.after, &s.why);
 	for (unsigned int i = 0; i < policy->xdp.n_attach; i++)
 		s.carrier_down += !netdev_running(policy->xdp.attach[i]);
+	if (live)
+		live_read(live, &s.live);
 	s.took_ns = machine_now_ns() - s.at_ns;
 	*out = s;
 }
@@ -307,7 +348,7 @@ static const struct gate {
 	{ "rules", GATE_FALLBACK, gate_rules },  { "queue", GATE_FALLBACK, gate_queue },
 	{ "leaks", GATE_FALLBACK, gate_leaks },  { "conservation", GATE_XDP, gate_conservation },
 	{ "share", GATE_XDP, gate_share },       { "rate", GATE_XDP, gate_rate },
-	{ "samples", GATE_XDP, gate_enough },
+	{ "samples", GATE_XDP, gate_enough },    { "parity", GATE_XDP, gate_parity },
 };
 
 _Static_assert(ARRAY_SIZE(gates) + 1 <= GATES_MAX, "room for the reading and every gate");
@@ -320,6 +361,8 @@ unsigned int gates_run(const struct gate_context *context, struct gate_result ou
 	out[n] = (struct gate_result){ .name = "reading", .blame = GATE_XDP };
 	gate_reading(context, &out[n++]);
 	for (unsigned int i = 0; i < ARRAY_SIZE(gates) && !context->now->failed; i++) {
+		if (gates[i].run == gate_parity && !context->now->live.one_in)
+			continue; /* parity.sample: 0 */
 		out[n] = (struct gate_result){ .name = gates[i].name, .blame = gates[i].blame };
 		gates[i].run(context, &out[n++]);
 	}

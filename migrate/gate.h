@@ -13,6 +13,7 @@
 
 #include "core/policy.h"
 #include "migrate/machine.h"
+#include "migrate/parity_live.h"
 
 enum gate_verdict { GATE_PASS, GATE_INCONCLUSIVE, GATE_FAIL, GATE_VERDICT_MAX };
 extern const char *const gate_verdict_name[GATE_VERDICT_MAX];
@@ -32,6 +33,7 @@ struct gate_sample {
 	struct nft_counters before, after;
 	struct machine_status status;
 	unsigned int carrier_down; /* attach points without carrier */
+	struct live_report live; /* since the rollout began; one_in 0: nothing is compared */
 };
 
 struct gate_context {
@@ -56,8 +58,8 @@ struct gate_result {
 
 #define GATES_MAX 16
 
-/* Takes one look. */
-void gate_sample(const struct policy *policy, struct gate_sample *out);
+/* Takes one look. live: NULL when nothing is compared. */
+void gate_sample(const struct policy *policy, struct parity_live *live, struct gate_sample *out);
 
 /* Runs all of them. Returns how many; the worst verdict in *worst. */
 unsigned int gates_run(const struct gate_context *context, struct gate_result out[GATES_MAX],

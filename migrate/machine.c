@@ -13,6 +13,7 @@
 #define LOCK_LIMIT_MS    1000 /* a move of the share takes milliseconds */
 #define EFFECT_LIMIT_NS  100000000U
 #define EMPTY_LIMIT_MS   5000 /* what waits when XDP takes all is soon handled */
+#define QUIET_MS         50
 #define RESTORE_LEASE_NS 10000000000ULL
 
 const char *const machine_state_name[MACHINE_STATE_MAX] = {
@@ -420,22 +421,27 @@ int machine_done(const struct policy *policy, struct journal *journal, struct er
 	return machine_did(journal, "done", ret, err);
 }
 
-/* XDP takes all, so that nothing waits as a hook goes; by a lease, so that this can die. */
+/*
+ * XDP takes all, so that nothing waits as a hook goes; by a lease, so that this can die. What passed XDP
+ * before that is on its way to the queue for a while: until none came for QUIET_MS.
+ */
 static int empty_queue(const struct policy *policy, struct err *err)
 {
 	_cleanup_(xdp_ctl_close) struct xdp_ctl ctl = { .clock_fd = -1 };
 	struct xdp_raise raise = { .to.kind = DF_SHARE_ALL, .lease_ns = RESTORE_LEASE_NS };
 	struct nfq_path_info info;
+	uint64_t queued = UINT64_MAX;
+	int quiet_ms = 0;
 	int ret = xdp_ctl_open(policy->interface, &ctl, err);
 
 	if (ret < 0)
 		return ret;
 	raise.from = (struct share){ ctl.map->share_kind, ctl.map->share_n };
 	ret = xdp_ctl_raise(&ctl, &raise, err);
-	for (int ms = 0; ret == 0 && ms < EMPTY_LIMIT_MS; ms++) {
+	for (int ms = 0; ret == 0 && ms < EMPTY_LIMIT_MS && quiet_ms < QUIET_MS; ms++) {
 		ret = fallback_read(policy, &info, err);
-		if (ret == 0 && !info.depth)
-			break;
+		quiet_ms = info.depth || info.nft.queued != queued ? 0 : quiet_ms + 1;
+		queued = info.nft.queued;
 		poll(NULL, 0, 1);
 	}
 	return ret;

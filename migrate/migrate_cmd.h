@@ -17,4 +17,5 @@ int migrate_cmd_status(int argc, char **argv);
 int migrate_cmd_panic(int argc, char **argv);
 
 /* nfq2xdp parity VERB … */
+int parity_cmd_live(int argc, char **argv);
 int parity_cmd_replay(int argc, char **argv);

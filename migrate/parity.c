@@ -163,6 +163,16 @@ static void blame_both(const struct parity_case *c, struct parity_set *found)
 		found->by[side] |= PARITY_BIT(id ? PARITY_IP_ID_CHANGED : PARITY_OTHER_FIELD);
 }
 
+void parity_ask(const struct df_policy *policy, struct parity_case *c)
+{
+	struct df_pkt pkt = { .data = (void *)c->came.data,
+			      .data_end = (void *)(c->came.data + c->came.len) };
+
+	c->matches = df_match(policy, &pkt, pkt.data, DF_BE16(ETH_P_IP)) == DF_GO_ON;
+	c->assigns = c->matches && policy->ip_id == DF_IP_ID_ASSIGN && !pkt.ip->id_be &&
+		     !(pkt.ip->frag_off_be & DF_IP_MF);
+}
+
 struct parity_set parity_compare(const struct parity_case *c)
 {
 	const bool xdp = c->side[PARITY_XDP].data, behind = c->side[PARITY_BEHIND].data;

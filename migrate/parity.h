@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/abi.h"
 #include "core/parity_class.h"
 
 enum parity_side { PARITY_XDP, PARITY_BEHIND, PARITY_SIDE_MAX };
@@ -40,6 +41,9 @@ struct parity_case {
 	bool matches; /* the policy wants DF cleared */
 	bool assigns; /* and an IPv4 ID given */
 };
+
+/* Fills in what the policy wants of c->came. policy: without the encapsulation. */
+void parity_ask(const struct df_policy *policy, struct parity_case *c);
 
 /* The set is empty when they are equal (Y2). Any bytes will do. */
 struct parity_set parity_compare(const struct parity_case *c);

@@ -66,16 +66,6 @@ static int packet_copy(struct packet *p, struct err *err)
 	return 0;
 }
 
-/* What the policy wants, asked of the packet that the path behind is shown. */
-static void ask_policy(const struct run *run, struct packet *p)
-{
-	struct df_pkt pkt = { .data = p->payload, .data_end = p->payload + p->view.len };
-
-	p->c.matches = df_match(&run->behind, &pkt, pkt.data, DF_BE16(ETH_P_IP)) == DF_GO_ON;
-	p->c.assigns = p->c.matches && run->behind.ip_id == DF_IP_ID_ASSIGN && !pkt.ip->id_be &&
-		       !(pkt.ip->frag_off_be & DF_IP_MF);
-}
-
 /* No payload: it goes on as it came, whatever the handler did to its copy (handler H2). */
 static int take_verdict(void *ctx, uint32_t id, const void *payload, size_t len)
 {
@@ -147,7 +137,7 @@ static int keep_example(struct run *run, const struct packet *p, const struct pa
 static int judge(struct run *run, const struct packet *p, enum parity_unseen unseen,
 		 struct err *err)
 {
-	const struct parity_set accept = { .by[PARITY_BEHIND] = run->how->policy->parity_accept };
+	const struct parity_set accept = { .by[PARITY_BEHIND] = run->how->policy->parity.accept };
 	struct parity_report *report = &run->report.parity;
 	const struct parity_bytes *xdp = &p->c.side[PARITY_XDP];
 	struct parity_set found;
@@ -184,7 +174,7 @@ static int run_packet(struct run *run, const struct capture_frame *frame, struct
 		return ret;
 	find_xdp_side(&p);
 	if (unseen == PARITY_SHOWN) {
-		ask_policy(run, &p);
+		parity_ask(&run->behind, &p.c);
 		run_behind(run, &p);
 	}
 	return judge(run, &p, unseen, err);

@@ -22,7 +22,7 @@ struct replay_report {
 };
 
 struct replay {
-	const struct policy *policy; /* parity_accept too */
+	const struct policy *policy; /* parity.accept too */
 	const char *file;
 	const char *example_dir; /* or NULL */
 	void (*progress)(void *ctx, const struct replay_report *report); /* each packet; or NULL */

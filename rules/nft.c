@@ -23,6 +23,8 @@
 #include "core/util.h"
 #include "rules/nft_rule.h"
 
+#define SAMPLE_GROUP      20000 /* NFLOG groups, of which other programs use the small numbers */
+#define SAMPLE_GROUPS     40000
 #define TABLE_PROBE       "nfq2xdp.probe" /* no name of an interface makes this one */
 #define READ_TRIES        100
 #define TYPE_INET_SERVICE 13 /* nft's datatype number, so that `nft list` prints ports */
@@ -214,13 +216,32 @@ static int add_chain(struct batch *b, const char *table, const char *name, int32
 	return 0;
 }
 
-enum rule_end { RULE_LEAK, RULE_ARRIVED, RULE_COUNT, RULE_QUEUE, RULE_QUEUE_COMPAT };
+uint16_t nft_sample_group(const struct policy *policy)
+{
+	return (uint16_t)(SAMPLE_GROUP + policy->nfqueue.queue % SAMPLE_GROUPS);
+}
+
+enum rule_end {
+	RULE_LEAK,
+	RULE_ARRIVED,
+	RULE_SAMPLE,
+	RULE_SAMPLE_BRIEF,
+	RULE_COUNT,
+	RULE_QUEUE,
+	RULE_QUEUE_COMPAT
+};
+
+/* In the order of enum rule_end; what an error is about. */
+static const char *const rule_what[] = {
+	"leak rule",  "leak rule",  "sample rule", "sample rule",
+	"queue rule", "queue rule", "queue rule",
+};
 
 static int add_rule(struct batch *b, const char *table, const struct policy *policy,
 		    enum rule_end end)
 {
 	_cleanup_(rule_freep) struct nftnl_rule *r = nftnl_rule_alloc();
-	bool behind = end == RULE_LEAK || end == RULE_ARRIVED;
+	bool behind = end < RULE_COUNT;
 	int ret;
 
 	if (!r)
@@ -228,14 +249,16 @@ static int add_rule(struct batch *b, const char *table, const struct policy *pol
 	nftnl_rule_set_u32(r, NFTNL_RULE_FAMILY, NFPROTO_IPV4);
 	nftnl_rule_set_str(r, NFTNL_RULE_TABLE, table);
 	nftnl_rule_set_str(r, NFTNL_RULE_CHAIN, behind ? CHAIN_LEAK : CHAIN_QUEUE);
-	ret = nft_rule_match(r, policy, end == RULE_ARRIVED);
+	if (end == RULE_SAMPLE || end == RULE_SAMPLE_BRIEF)
+		ret = nft_rule_sample(r, policy, end == RULE_SAMPLE_BRIEF);
+	else
+		ret = nft_rule_match(r, policy, end == RULE_ARRIVED);
 	if (ret == 0 && end >= RULE_QUEUE)
 		ret = nft_rule_queue(r, policy, end == RULE_QUEUE_COMPAT);
 	if (ret < 0)
 		return ret;
-	nftnl_rule_nlmsg_build_payload(batch_add(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND,
-						 behind ? "leak rule" : "queue rule"),
-				       r);
+	nftnl_rule_nlmsg_build_payload(
+		batch_add(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, rule_what[end]), r);
 	mnl_nlmsg_batch_next(b->msgs);
 	return 0;
 }
@@ -289,6 +312,10 @@ static int add_all(struct batch *b, const char *table, const struct policy *poli
 		ret = add_rule(b, table, policy, RULE_LEAK);
 	if (ret == 0)
 		ret = add_rule(b, table, policy, RULE_ARRIVED);
+	if (ret == 0 && as->sample)
+		ret = add_rule(b, table, policy, RULE_SAMPLE);
+	if (ret == 0 && as->sample)
+		ret = add_rule(b, table, policy, RULE_SAMPLE_BRIEF);
 	if (ret == 0)
 		ret = add_chain(b, table, CHAIN_QUEUE,
 				as->around ? *as->around - 1 : PRIORITY_QUEUE, hook);
@@ -356,6 +383,8 @@ static int find_form(struct nft *nft, const struct policy *policy, struct nft_in
 			as->owner = false; /* before 5.12 */
 		else if (!as->compat && !strcmp(*what, "queue rule") && ret == -ENOENT)
 			as->compat = true; /* no nft_queue */
+		else if (as->sample && !strcmp(*what, "sample rule"))
+			as->sample = false; /* no nft_log, no nft_hash */
 		else
 			return ret;
 	}
@@ -365,7 +394,9 @@ int nft_install(struct nft *nft, const struct policy *policy, const int *around,
 		struct nft_installed *out, struct err *err)
 {
 	_cleanup_(batch_freep) struct batch *b = NULL;
-	struct nft_installed as = { .owner = !around, .around = around };
+	struct nft_installed as = { .owner = !around,
+				    .around = around,
+				    .sample = policy->parity.sample };
 	struct nft_counters there;
 	char table[NFT_TABLE_MAX];
 	const char *what = "memory";
@@ -452,6 +483,20 @@ static int read_expr(struct nftnl_expr *e, void *data)
 	return 0;
 }
 
+static int read_sample(struct nftnl_expr *e, void *data)
+{
+	const char *name = nftnl_expr_get_str(e, NFTNL_EXPR_NAME);
+	struct nft_counters *out = data;
+
+	if (!strcmp(name, "hash"))
+		out->sample = nftnl_expr_get_u32(e, NFTNL_EXPR_HASH_MODULUS);
+	if (!strcmp(name, "log")) {
+		out->sample = out->sample ? out->sample : 1;
+		out->sample_group = nftnl_expr_get_u16(e, NFTNL_EXPR_LOG_GROUP);
+	}
+	return 0;
+}
+
 static int read_queue(struct nftnl_expr *e, void *data)
 {
 	const char *name = nftnl_expr_get_str(e, NFTNL_EXPR_NAME);
@@ -479,8 +524,9 @@ static int read_rule(const struct nlmsghdr *nlh, void *data)
 		nftnl_expr_foreach(r, read_expr, &out->queued);
 		nftnl_expr_foreach(r, read_queue, out);
 	} else if (!strcmp(chain, CHAIN_LEAK)) {
-		/* In their order: the leak detector, then all that arrives. */
+		/* In their order: the leak detector, then all that arrives, then those that do not count. */
 		nftnl_expr_foreach(r, read_expr, out->has_leak ? &out->arrived : &out->leaked);
+		nftnl_expr_foreach(r, read_sample, out);
 		out->has_leak = true;
 	}
 	return MNL_CB_OK;

@@ -15,11 +15,19 @@
  *			(the same match) counter
  *			iifname "br0" ip protocol udp ip frag-off & 0x1fff == 0x0
  *				udp dport @ports udp checksum >= 0 counter	# all that arrives
+ *			iifname "br0" ip protocol udp ip frag-off & 0x1fff == 0x0 udp length >= 16 udp checksum >= 0
+ *				jhash @nh,16,32 . @th,64,64 mod 16 seed 0x0 == 0 log group 20000
+ *			iifname "br0" ip protocol udp ip frag-off & 0x1fff == 0x0 udp length < 16 udp checksum >= 0
+ *				jhash @nh,16,32 . @nh,96,32 . @th,0,32 mod 16 seed 0x0 == 0 log group 20000
  *		}
  *	}
  *
  * With an external daemon there is no queue statement: to_queue counts, in front of the operator's rule,
  * and leak is behind it. The table has no owner then, because no process of ours stays.
+ *
+ * The last two rules show one UDP packet in 16 to whoever compares both paths, and to nobody when nobody
+ * listens (NFLOG): the choice is df_sampled() of core/packet.h. They are there from the beginning and
+ * for as long as the chain is, because a hook must not come or go later (N3).
  *
  * DF is the hand-off token: what the XDP path cleared does not match. frag-off & 0x5fff == 0x4000
  * is "DF set, offset 0": a later fragment has no UDP header. Priority -450 is before conntrack's
@@ -48,6 +56,7 @@
 struct nft; /* the netlink socket that owns the table */
 
 struct nft_installed {
+	bool sample; /* the kernel has NFLOG and jhash, and the policy wants samples */
 	bool compat; /* xt NFQUEUE through nft_compat: the kernel has no nft_queue */
 	bool owner; /* the owner flag is set */
 	const int *around; /* see nft_install() */
@@ -61,6 +70,8 @@ struct nft_counters {
 	bool has_queue; /* the queue rule is there */
 	bool has_leak; /* the leak detector is there */
 	bool compat; /* it is built from the xt target */
+	uint32_t sample; /* one packet in so many is shown behind both paths; 0: none */
+	uint16_t sample_group; /* to this NFLOG group */
 	uint64_t queued; /* packets that rule sent to the queue */
 	uint64_t leaked; /* packets behind both paths that still have DF */
 	uint64_t
@@ -70,6 +81,10 @@ struct nft_counters {
 /* "nfq2xdp_" and the interface name, with what nft's grammar does not take in a name replaced by
  * "_". */
 void nft_table_name(const char *interface, char out[NFT_TABLE_MAX]);
+
+/* The NFLOG group that the policy's samples go to: made of its first queue number, so that every
+ * instance of a host has its own. */
+uint16_t nft_sample_group(const struct policy *policy);
 
 /* Returns 0 with *out set, or -N2X_SYSTEM. */
 int nft_open(struct nft **out, struct err *err);

@@ -39,17 +39,23 @@ static int add_cmp(struct nftnl_rule *r, uint32_t op, const void *data, uint32_t
 	return 0;
 }
 
-static int add_payload(struct nftnl_rule *r, uint32_t base, uint32_t offset, uint32_t len)
+static int add_payload_to(struct nftnl_rule *r, uint32_t reg, uint32_t base, uint32_t offset,
+			  uint32_t len)
 {
 	struct nftnl_expr *e = add_expr(r, "payload");
 
 	if (!e)
 		return -ENOMEM;
 	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_BASE, base);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_DREG, reg);
 	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
 	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_LEN, len);
 	return 0;
+}
+
+static int add_payload(struct nftnl_rule *r, uint32_t base, uint32_t offset, uint32_t len)
+{
+	return add_payload_to(r, NFT_REG_1, base, offset, len);
 }
 
 static int add_iifname(struct nftnl_rule *r, const char *interface)
@@ -126,7 +132,8 @@ static int add_whole_udp(struct nftnl_rule *r)
 	return add_cmp(r, NFT_CMP_GTE, &zero, sizeof(zero));
 }
 
-int nft_rule_match(struct nftnl_rule *r, const struct policy *policy, bool all)
+/* UDP with offset 0 that came in by the interface; any such, or only with DF. */
+static int add_udp(struct nftnl_rule *r, const struct policy *policy, bool all)
 {
 	const uint8_t udp = IPPROTO_UDP;
 	int ret = add_iifname(r, policy->interface);
@@ -136,8 +143,73 @@ int nft_rule_match(struct nftnl_rule *r, const struct policy *policy, bool all)
 				  1);
 	if (ret == 0)
 		ret = add_cmp(r, NFT_CMP_EQ, &udp, sizeof(udp));
+	return ret ? ret : add_frag_off(r, all);
+}
+
+/* The three words of df_sampled() into one register. */
+static int add_sample_key(struct nftnl_rule *r, const struct policy *policy, bool brief)
+{
+	const uint32_t head = policy->df.ip_id == DF_IP_ID_ASSIGN
+				      ? 0
+				      : offsetof(struct df_ipv4, tot_len_be);
+	int ret = add_payload_to(r, NFT_REG32_00, NFT_PAYLOAD_NETWORK_HEADER, head, 4);
+
+	if (ret < 0 || !brief)
+		return ret ? ret
+			   : add_payload_to(r, NFT_REG32_01, NFT_PAYLOAD_TRANSPORT_HEADER,
+					    sizeof(struct df_udp), 8);
+	ret = add_payload_to(r, NFT_REG32_01, NFT_PAYLOAD_NETWORK_HEADER,
+			     offsetof(struct df_ipv4, saddr_be), 4);
+	return ret ? ret : add_payload_to(r, NFT_REG32_02, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 4);
+}
+
+/* jhash % n == 0; net/netfilter/nft_hash.c scales instead of dividing. */
+static int add_one_in(struct nftnl_rule *r, uint32_t n)
+{
+	const uint32_t zero = 0;
+	struct nftnl_expr *e = n > 1 ? add_expr(r, "hash") : NULL;
+
+	if (n <= 1)
+		return 0;
+	if (!e)
+		return -ENOMEM;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_HASH_SREG, NFT_REG32_00);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_HASH_DREG, NFT_REG_1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_HASH_LEN, 12);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_HASH_MODULUS, n);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_HASH_SEED, 0);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_HASH_TYPE, NFT_HASH_JENKINS);
+	return add_cmp(r, NFT_CMP_EQ, &zero, sizeof(zero));
+}
+
+int nft_rule_sample(struct nftnl_rule *r, const struct policy *policy, bool brief)
+{
+	const __be16 len_be = htons(sizeof(struct df_udp) + 8);
+	struct nftnl_expr *e;
+	int ret = add_udp(r, policy, true);
+
 	if (ret == 0)
-		ret = add_frag_off(r, all);
+		ret = add_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, offsetof(struct df_udp, len_be),
+				  2);
+	if (ret == 0)
+		ret = add_cmp(r, brief ? NFT_CMP_LT : NFT_CMP_GTE, &len_be, sizeof(len_be));
+	if (ret == 0)
+		ret = add_whole_udp(r);
+	if (ret == 0)
+		ret = add_sample_key(r, policy, brief);
+	if (ret == 0)
+		ret = add_one_in(r, policy->parity.sample);
+	e = ret == 0 ? add_expr(r, "log") : NULL;
+	if (!e)
+		return -ENOMEM;
+	nftnl_expr_set_u16(e, NFTNL_EXPR_LOG_GROUP, nft_sample_group(policy));
+	return 0;
+}
+
+int nft_rule_match(struct nftnl_rule *r, const struct policy *policy, bool all)
+{
+	int ret = add_udp(r, policy, all);
+
 	if (ret == 0 && !all)
 		ret = add_min_len(r, policy->df.min_len);
 	if (ret == 0)
@@ -179,6 +251,19 @@ int nft_rule_queue(struct nftnl_rule *r, const struct policy *policy, bool compa
 	return 0;
 }
 
+static void format_sample(FILE *f, const struct policy *policy, bool brief)
+{
+	fprintf(f,
+		"\t\tiifname \"%s\" ip protocol udp ip frag-off & 0x1fff == 0x0 udp length %s 16 "
+		"udp checksum >= 0 ",
+		policy->interface, brief ? "<" : ">=");
+	if (policy->parity.sample > 1)
+		fprintf(f, "jhash @nh,%d,32 . %s mod %u seed 0x0 == 0 ",
+			policy->df.ip_id == DF_IP_ID_ASSIGN ? 0 : 16,
+			brief ? "@nh,96,32 . @th,0,32" : "@th,64,64", policy->parity.sample);
+	fprintf(f, "log group %u\n", nft_sample_group(policy));
+}
+
 char *nft_format(const struct policy *policy)
 {
 	static const char *const flags[2][2] = { { "", " flags fanout" },
@@ -212,11 +297,16 @@ char *nft_format(const struct policy *policy)
 		" } }\n"
 		"\tchain " CHAIN_LEAK " {\n\t\ttype filter hook prerouting priority %d;\n\t\t%s\n"
 		"\t\tiifname \"%s\" ip protocol udp ip frag-off & 0x1fff == 0x0 "
-		"udp dport @" SET_PORTS " udp checksum >= 0 counter\n\t}\n"
-		"\tchain " CHAIN_QUEUE " {\n\t\ttype filter hook prerouting priority %d;\n"
+		"udp dport @" SET_PORTS " udp checksum >= 0 counter\n",
+		PRIORITY_LEAK, match, policy->interface);
+	if (policy->parity.sample) {
+		format_sample(f, policy, false);
+		format_sample(f, policy, true);
+	}
+	fprintf(f,
+		"\t}\n\tchain " CHAIN_QUEUE " {\n\t\ttype filter hook prerouting priority %d;\n"
 		"\t\t%s queue%s to %u%s\n\t}\n}\n",
-		PRIORITY_LEAK, match, policy->interface, PRIORITY_QUEUE, match,
-		flags[open][last > first], first, to);
+		PRIORITY_QUEUE, match, flags[open][last > first], first, to);
 	if (fclose(f) != 0) {
 		free(text);
 		return NULL;

@@ -20,5 +20,11 @@
  */
 int nft_rule_match(struct nftnl_rule *r, const struct policy *policy, bool all);
 
+/*
+ * One packet in policy->parity.sample goes to the NFLOG group of policy->nfqueue.queue. brief: those
+ * with less than 8 bytes of payload; else the others.
+ */
+int nft_rule_sample(struct nftnl_rule *r, const struct policy *policy, bool brief);
+
 /* The native queue expression, or the xt target that every kernel with iptables-nft has. */
 int nft_rule_queue(struct nftnl_rule *r, const struct policy *policy, bool compat);

@@ -26,6 +26,28 @@ struct {
 	__type(value, struct df_stats);
 } stats SEC(".maps");
 
+/* Read by `parity`. Perf and not a ring buffer: the same on every kernel, and it takes the frame itself,
+ * of any length and in any number of pages. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
+	__type(key, __u32);
+	__type(value, __u32);
+} samples SEC(".maps");
+
+/* The frame as it came, and what is about to be done with it. What fails to be shown is lost to the
+ * comparison only. */
+static __always_inline void show(struct xdp_md *ctx, const struct df_pkt *pkt, int reason)
+{
+	struct df_sample sample = {
+		.ip_at = (__u16)((void *)pkt->ip - pkt->data),
+		.reason = (__u8)(reason == DF_GO_ON ? DF_CLEARED : reason),
+	};
+
+	sample.len = sample.ip_at + DF_HOST16(pkt->ip->tot_len_be);
+	bpf_perf_event_output(ctx, &samples, BPF_F_CURRENT_CPU | (__u64)sample.len << 32, &sample,
+			      sizeof(sample));
+}
+
 static __always_inline int handle(struct xdp_md *ctx)
 {
 	struct df_pkt pkt = {
@@ -47,10 +69,17 @@ static __always_inline int handle(struct xdp_md *ctx)
 		return XDP_PASS;
 	}
 	reason = df_match(&policy, &pkt, eth + 1, eth->proto_be);
-	if (reason == DF_GO_ON) {
+	if (reason == DF_GO_ON || df_is_udp(reason)) {
 		control = bpf_map_lookup_elem(&ctl, &zero);
-		reason = control ? df_select(control, bpf_jiffies64(), &count->nth, &pkt)
-				 : DF_ERROR;
+		if (!control) {
+			count->reason[DF_ERROR]++;
+			return XDP_PASS;
+		}
+		if (reason == DF_GO_ON)
+			reason = df_select(control, bpf_jiffies64(), &count->nth, &pkt);
+		if (control->sample_until && control->sample_until > bpf_jiffies64() &&
+		    df_sampled(&policy, control->sample_max, &pkt))
+			show(ctx, &pkt, reason);
 		if (reason == DF_GO_ON)
 			reason = (int)df_rewrite(&policy, &pkt);
 	}

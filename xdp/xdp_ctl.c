@@ -267,6 +267,19 @@ int xdp_ctl_confirm_within(const struct xdp_ctl *ctl, uint64_t ns, struct err *e
 	return 0;
 }
 
+int xdp_ctl_sample(const struct xdp_ctl *ctl, uint32_t one_in, uint64_t ns, struct err *err)
+{
+	uint64_t now = one_in ? xdp_ctl_now(ctl) : 0;
+
+	if (one_in && !now)
+		return err_set(err, N2X_SYSTEM, "the kernel's clock cannot be read: no samples");
+	/* nft_hash: hash * one_in >> 32 is 0 */
+	if (one_in)
+		SET(ctl->map->sample_max, UINT32_MAX / one_in);
+	SET(ctl->map->sample_until, one_in ? xdp_ctl_after(ctl->map, now, ns) : 0);
+	return 0;
+}
+
 void xdp_ctl_flag(const struct xdp_ctl *ctl, uint32_t flag, int on)
 {
 	if (on)

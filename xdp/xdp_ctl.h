@@ -67,6 +67,12 @@ int xdp_ctl_confirm(const struct xdp_ctl *ctl, uint32_t generation, struct err *
 /* The confirm lease anew, from now on. -N2X_NO when there is none or it ran out. */
 int xdp_ctl_confirm_within(const struct xdp_ctl *ctl, uint64_t ns, struct err *err);
 
+/*
+ * One packet in `one_in`, chosen as df_sampled() of core/packet.h does, is shown to who reads the map
+ * "samples", for `ns` from now; one_in 0: none is. Returns 0 or -N2X_SYSTEM.
+ */
+int xdp_ctl_sample(const struct xdp_ctl *ctl, uint32_t one_in, uint64_t ns, struct err *err);
+
 /* Sets or clears bits of enum df_ctl_flags. */
 void xdp_ctl_flag(const struct xdp_ctl *ctl, uint32_t flag, int on);
 

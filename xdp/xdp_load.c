@@ -44,6 +44,8 @@ int xdp_load(const struct policy *policy, bool linear, bool frags, struct nfq2xd
 	if (ret == 0)
 		ret = reuse(policy->interface, "stats", skel->maps.stats);
 	if (ret == 0)
+		ret = reuse(policy->interface, "samples", skel->maps.samples);
+	if (ret == 0)
 		ret = nfq2xdp__load(skel);
 	if (ret < 0)
 		return ret;
@@ -104,6 +106,8 @@ int xdp_load_pin(const char *instance, const struct nfq2xdp *skel, struct err *e
 	/* ctl last: without it there is no instance. */
 	if (ret == 0)
 		ret = replace(instance, "stats", bpf_map__fd(skel->maps.stats), err);
+	if (ret == 0)
+		ret = replace(instance, "samples", bpf_map__fd(skel->maps.samples), err);
 	if (ret == 0)
 		ret = replace(instance, "policy", bpf_map__fd(skel->maps.rodata), err);
 	if (ret == 0)

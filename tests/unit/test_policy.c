@@ -32,7 +32,8 @@ static const char canonical[] =
 	"          # fail: open | closed; daemon: own | external\n"
 	"rollout:  { steps: [1/100, 1/10, 1/2, all], hold: 60s, samples: 1000, give-up-after: 10m,\n"
 	"            lease: 5s, confirm-within: 30m, on-legacy-down: stay-xdp }   # stay-xdp | pass\n"
-	"parity:   { accept: [udp-checksum-zeroed] }  # default: none; core/parity_class.h\n";
+	"parity:   { sample: 1/16, accept: [udp-checksum-zeroed] }\n"
+	"          # sample: 1/N | all | 0; accept: none unless given; core/parity_class.h\n";
 
 /* No key has its default. */
 static const char other[] = "%YAML 1.1\n"
@@ -61,6 +62,7 @@ static const char other[] = "%YAML 1.1\n"
 			    "  confirm-within: 8760h\n"
 			    "  on-legacy-down: pass\n"
 			    "parity:\n"
+			    "  sample: all\n"
 			    "  accept:\n"
 			    "  - seen-only-behind\n"
 			    "  - df-not-cleared\n"
@@ -366,7 +368,11 @@ static const struct row bad[] = {
 	ROW("parity a list", BASE "parity: [length]\n",
 	    ":4: parity: not a mapping: write { KEY: VALUE }"),
 	ROW("unknown in parity", BASE "parity: {ignore: [length]}\n",
-	    ":4: parity.ignore: unknown key: use accept"),
+	    ":4: parity.ignore: unknown key: use sample or accept"),
+	ROW("sample of flows", BASE "parity: {sample: 10%}\n",
+	    ":4: parity.sample: 10% is not a part of the packets: use 1/N, all or 0"),
+	ROW("sample a word", BASE "parity: {sample: off}\n",
+	    ":4: parity.sample: off is not a part of the packets: use 1/N, all or 0"),
 	ROW("accept a word", BASE "parity: {accept: length}\n",
 	    ":4: parity.accept: not a list: write [VALUE]"),
 	ROW("accept none", BASE "parity: {accept: []}\n",
@@ -493,7 +499,8 @@ static void assert_defaults(const struct policy *p)
 	assert_int_equal(p->rollout.lease_ns, 5 * SEC);
 	assert_int_equal(p->rollout.confirm_within_ns, 1800 * SEC);
 	assert_int_equal(p->rollout.on_legacy_down, LEGACY_DOWN_STAY);
-	assert_int_equal(p->parity_accept, 0);
+	assert_int_equal(p->parity.accept, 0);
+	assert_int_equal(p->parity.sample, 16);
 }
 
 static void test_defaults(void **state)
@@ -515,8 +522,8 @@ static void test_canonical(void **state)
 
 	(void)state;
 	load_good(canonical, &p);
-	assert_int_equal(p.parity_accept, PARITY_BIT(PARITY_UDP_CSUM_ZEROED));
-	p.parity_accept = 0; /* the one key that has no word for its default */
+	assert_int_equal(p.parity.accept, PARITY_BIT(PARITY_UDP_CSUM_ZEROED));
+	p.parity.accept = 0; /* the one key that has no word for its default */
 	assert_defaults(&p);
 	assert_string_equal(p.interface, "br0");
 	assert_int_equal(p.df.n_dport, 1);
@@ -584,7 +591,7 @@ static void test_other(void **state)
 	assert_int_equal(p.rollout.lease_ns, SEC);
 	assert_int_equal(p.rollout.confirm_within_ns, 8760 * 3600UL * SEC);
 	assert_int_equal(p.rollout.on_legacy_down, LEGACY_DOWN_PASS);
-	assert_int_equal(p.parity_accept,
+	assert_int_equal(p.parity.accept,
 			 PARITY_BIT(PARITY_ONLY_BEHIND) | PARITY_BIT(PARITY_DF_NOT_CLEARED));
 }
 
@@ -600,15 +607,15 @@ static void test_accept(void **state)
 
 		snprintf(text, sizeof(text), BASE "parity: {accept: [%s]}\n", name);
 		load_good(text, &p);
-		assert_int_equal(p.parity_accept, PARITY_BIT(cause));
-		p.parity_accept = 0;
+		assert_int_equal(p.parity.accept, PARITY_BIT(cause));
+		p.parity.accept = 0;
 		assert_defaults(&p);
 		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", cause ? ", " : "",
 			 name);
 	}
 	snprintf(text, sizeof(text), BASE "parity:\n  accept: [%s]\n", all);
 	load_good(text, &p);
-	assert_int_equal(p.parity_accept, PARITY_BIT(PARITY_CLASS_MAX) - 1);
+	assert_int_equal(p.parity.accept, PARITY_BIT(PARITY_CLASS_MAX) - 1);
 }
 
 /* Each key alone, its words and its least and largest value: the others keep their defaults. */
