@@ -32,6 +32,7 @@ struct rollout {
 	uint64_t unsure_ns; /* since when it is inconclusive; 0: it is not */
 	bool refused; /* the last trial */
 	double rate; /* matching packets a second before this step */
+	uint64_t excused; /* differences of the path behind that XDP's share outlived */
 	struct auto_end end;
 	struct err err;
 };
@@ -196,6 +197,7 @@ static struct gate_context context(const struct rollout *r)
 		.last = r->have_last ? &r->last : NULL,
 		.now = &r->now,
 		.rate = r->rate,
+		.excused = r->excused,
 	};
 }
 
@@ -287,6 +289,7 @@ static int fail(struct rollout *r, const struct gate_result *gate)
 	/* XDP is well and the way back is not: XDP keeps what it has, and takes no more until the way back
 	 * has been well for a whole step. */
 	restart(r);
+	r->excused = r->now.live.parity.different;
 	set_unsure(r, true);
 	return 0;
 }

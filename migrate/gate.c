@@ -10,10 +10,10 @@
 #include "core/netdev.h"
 #include "core/util.h"
 
-#define STALE_NS    1000000000U /* a look that took longer says nothing about one moment */
-#define LOSS_FACTOR 2 /* packets between the two hooks may get lost as in SHADOW, and twice that */
+#define STALE_NS      1000000000U /* a look that took longer says nothing about one moment */
+#define LOSS_FACTOR   2 /* packets between the two hooks may get lost as in SHADOW, and twice that */
 #define PARITY_ENOUGH 30 /* pairs: without a difference, with 95 % confidence at most 10 % differ */
-#define RATE_FALL   2 /* the traffic may fall to this part of what it was before the step */
+#define RATE_FALL     2 /* the traffic may fall to this part of what it was before the step */
 
 const char *const gate_verdict_name[GATE_VERDICT_MAX] = {
 	[GATE_PASS] = "pass",
@@ -275,9 +275,9 @@ static void gate_rate(const struct gate_context *c, struct gate_result *r)
 	say(r, rate <= c->rate / RATE_FALL ? GATE_INCONCLUSIVE : GATE_PASS, "%.0f/s", rate);
 }
 
-/* The classes that are different, by whom, as far as there is room. */
-static void name_differences(const struct parity_report *report, uint32_t accepted, char *out,
-			     size_t size)
+/* The classes that are different, by whom, as far as there is room: XDP's are XDP's fault. */
+static void name_differences(const struct parity_report *report, uint32_t accepted,
+			     struct gate_result *r, char *out, size_t size)
 {
 	static const char *const side[] = { "XDP", "NFQUEUE" };
 	size_t used = 0;
@@ -287,6 +287,8 @@ static void name_differences(const struct parity_report *report, uint32_t accept
 			if (!report->class[cause][i] ||
 			    (i == PARITY_BEHIND && accepted & PARITY_BIT(cause)))
 				continue;
+			if (i == PARITY_XDP || cause == PARITY_ONLY_BEHIND)
+				r->blame = GATE_XDP;
 			used += (size_t)snprintf(out + used, size - used, "%s%s by %s",
 						 used ? ", " : "", parity_class_name[cause],
 						 side[i]);
@@ -299,13 +301,15 @@ static void gate_parity(const struct gate_context *c, struct gate_result *r)
 {
 	const struct live_report *now = &c->now->live, *base = &c->base->live;
 	uint64_t n = now->parity.compared - base->parity.compared;
+	uint64_t different = now->parity.different - c->excused;
 	char what[GATE_TEXT] = "";
 
 	limit(r, "0 different of %u in this step", PARITY_ENOUGH);
-	if (now->parity.different) {
-		name_differences(&now->parity, c->policy->parity.accept, what, sizeof(what));
-		say(r, GATE_FAIL, "%" PRIu64 " of %" PRIu64 ": %s", now->parity.different,
-		    now->parity.compared, what);
+	r->blame = GATE_FALLBACK;
+	if (different) {
+		name_differences(&now->parity, c->policy->parity.accept, r, what, sizeof(what));
+		say(r, GATE_FAIL, "%" PRIu64 " of %" PRIu64 ": %s", different, now->parity.compared,
+		    what);
 	} else if (*now->broken.text) {
 		say(r, GATE_INCONCLUSIVE, "%.90s", now->broken.text);
 	} else {

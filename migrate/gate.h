@@ -44,6 +44,7 @@ struct gate_context {
 	const struct gate_sample *now;
 	const struct gate_sample *first; /* at the begin of SHADOW */
 	double rate; /* matching packets a second before this step; 0: not known */
+	uint64_t excused; /* differences that were judged before, and did not end the rollout */
 };
 
 #define GATE_TEXT 96

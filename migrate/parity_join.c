@@ -231,19 +231,55 @@ static void make(const struct parity_join *join, const struct parity_bytes *came
 	}
 }
 
+/* The sum of a UDP packet's pseudo header, and of what it covers when data is set. RFC 768. */
+static uint16_t udp_sum(const uint8_t *data, size_t len, bool all)
+{
+	size_t ihl = (size_t)(data[0] & 0x0f) * 4;
+	size_t end = all ? len : ihl;
+	uint64_t sum = DF_IPPROTO_UDP + (uint64_t)(len - ihl);
+
+	for (size_t i = 12; i < 20; i += 2)
+		sum += (uint64_t)(data[i] << 8 | data[i + 1]);
+	for (size_t i = ihl; i < end; i += 2)
+		sum += (uint64_t)(data[i] << 8 | (i + 1 < end ? data[i + 1] : 0));
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)sum;
+}
+
+/*
+ * A packet of this host or of a guest comes with its UDP checksum still to be made (CHECKSUM_PARTIAL: the
+ * pseudo header's sum stands there), and the kernel makes it for NFQUEUE. That is no change: *out, of
+ * which made has a copy, then has what came.
+ */
+static void undo_completion(const struct parity_bytes *came, uint8_t *made,
+			    const struct parity_bytes *out)
+{
+	size_t at = (size_t)(came->data[0] & 0x0f) * 4 + offsetof(struct df_udp, check);
+	uint16_t partial = (uint16_t)(came->data[at] << 8 | came->data[at + 1]);
+
+	memcpy(made, out->data, out->len);
+	if (came->len == out->len && came->data[0] == out->data[0] &&
+	    memcmp(came->data + at, out->data + at, 2) != 0 &&
+	    partial == udp_sum(came->data, came->len, false) &&
+	    udp_sum(out->data, out->len, true) == 0xffff)
+		memcpy(made + at, came->data + at, 2);
+}
+
 static void compare(struct parity_join *join, const struct waiting *came, const uint8_t *out,
 		    size_t out_len)
 {
 	const bool taken = came->reason == DF_CLEARED;
 	struct parity_case c = { .came = { came->frame + came->head, came->len } };
-	_cleanup_free_ uint8_t *made = malloc(c.came.len);
+	_cleanup_free_ uint8_t *made = malloc(c.came.len), *seen = malloc(out_len);
 	struct parity_set found;
 
-	if (!made)
+	if (!made || !seen)
 		return;
+	undo_completion(&c.came, seen, &(struct parity_bytes){ out, out_len });
 	parity_ask(&join->behind, &c);
 	make(join, &c.came, taken ? c.matches : recognized(came), made);
-	c.side[taken ? PARITY_XDP : PARITY_BEHIND] = (struct parity_bytes){ out, out_len };
+	c.side[taken ? PARITY_XDP : PARITY_BEHIND] = (struct parity_bytes){ seen, out_len };
 	c.side[taken ? PARITY_BEHIND : PARITY_XDP] = (struct parity_bytes){ made, c.came.len };
 	found = parity_compare(&c);
 	parity_count(&join->report.parity, &c, &found, &join->how.accept);

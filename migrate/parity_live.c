@@ -21,6 +21,7 @@
 #include "xdp/xdp_sample.h"
 
 #define POLL_MS 20
+#define READ_NS (2 * NFLOG_DELAY_MS * 1000000ULL) /* what came out by now is read by then */
 #define ASK_NS  3000000000U /* the program shows packets for so long, unless asked again */
 
 const char *const live_unseen_name[] = {
@@ -48,7 +49,7 @@ struct parity_live {
 	struct nflog *log;
 	struct parity_examples *examples;
 	struct out *first, **last;
-	uint64_t start_ns, asked_ns, stop_ns, queue_dropped;
+	uint64_t start_ns, asked_ns, finish_ns, stop_ns, queue_dropped;
 	uint32_t one_in;
 	pthread_t thread;
 	bool running;
@@ -56,7 +57,6 @@ struct parity_live {
 	bool finish, quit;
 	struct parity_join *join;
 	struct err broken;
-	uint64_t took_ns;
 };
 
 static uint64_t take(uint64_t *from, uint64_t most)
@@ -200,7 +200,6 @@ static void stop_asking(struct parity_live *live, uint64_t now)
 	struct err ignored;
 
 	live->stop_ns = now;
-	live->took_ns = now - live->start_ns;
 	xdp_samples_ask(live->samples, 0, 0, &ignored);
 	join_stop(live->join, now);
 }
@@ -212,14 +211,17 @@ static bool turn(struct parity_live *live)
 
 	if (live->quit)
 		return false;
-	if (live->finish && !live->stop_ns)
+	if (live->finish && !live->finish_ns)
+		live->finish_ns = now;
+	/* What is behind already and not read yet was in front while samples were taken. */
+	if (live->finish_ns && !live->stop_ns && now - live->finish_ns > READ_NS)
 		stop_asking(live, now);
 	if (!live->stop_ns)
 		ask(live, now);
 	read_both(live);
 	if (*live->broken.text)
 		return false;
-	if (!live->stop_ns || now - live->stop_ns < 2ULL * NFLOG_DELAY_MS * 1000000)
+	if (!live->stop_ns || now - live->stop_ns < READ_NS)
 		return true;
 	if (join_waiting(live->join) && now - live->stop_ns < JOIN_WAIT_NS)
 		return true;
@@ -364,7 +366,7 @@ void live_read(struct parity_live *live, struct live_report *out)
 	losses.queue = queue_dropped(&live->policy) - live->queue_dropped;
 	live_fold(join_report(live->join), &losses, &accept, out);
 	out->one_in = live->one_in;
-	out->took_ns = live->stop_ns ? live->took_ns : machine_now_ns() - live->start_ns;
+	out->took_ns = (live->finish_ns ? live->finish_ns : machine_now_ns()) - live->start_ns;
 	out->broken = live->broken;
 	pthread_mutex_unlock(&live->lock);
 }

@@ -14,6 +14,9 @@
 #include "xdp/xdp_ctl.h"
 #include "xdp/xdp_pin.h"
 
+/* It is what the pinned map "policy" holds: a string in the program would be there, too. */
+_Static_assert(sizeof(*((struct nfq2xdp *)0)->rodata) == sizeof(struct df_policy), "constants");
+
 void xdp_skel_destroyp(struct nfq2xdp **skel)
 {
 	nfq2xdp__destroy(*skel);

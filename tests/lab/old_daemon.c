@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Stand-in for the daemon that is migrated away from: old_daemon [-q QUEUE] [-l LENGTH] [-n] [-d NS]
+ * Stand-in for the daemon that is migrated away from: old_daemon [-q QUEUE] [-l LENGTH] [-n] [-w] [-d NS]
  *
  * The callback API, one packet a recv(), the UDP checksum zeroed: as naive as the original. LENGTH is
  * the queue's, by default the kernel's 1024; a longer one rides out a busy machine. With -n it does
- * nothing: every packet goes back as it came. With -d it is busy for so long with each. Prints
+ * nothing: every packet goes back as it came. With -w it leaves the IPv4 checksum zero, as the first
+ * version of the original was written. With -d it is busy for so long with each. Prints
  * {"ready":true} when bound. SIGUSR1: one line {"handled":N}.
  * SIGTERM or SIGINT: the last one.
  */
@@ -30,7 +31,7 @@ struct daemon {
 	/* Held while a verdict is given, so that the last line counts exactly these. */
 	pthread_mutex_t lock;
 	uint64_t handled;
-	bool nothing;
+	bool nothing, as_written;
 	uint64_t delay_ns;
 	sigset_t signals;
 };
@@ -57,7 +58,7 @@ static int handle(struct nfq_q_handle *queue, struct nfgenmsg *msg, struct nfq_d
 		ip.frag_off &= (__be16)~htons(0x4000);
 		ip.check = 0;
 		memcpy(payload, &ip, sizeof(ip));
-		ip.check = wire_fold(wire_sum(payload, ihl, 0));
+		ip.check = d->as_written ? 0 : wire_fold(wire_sum(payload, ihl, 0));
 		memcpy(payload, &ip, sizeof(ip));
 		if (ip.protocol == IPPROTO_UDP && (size_t)len >= ihl + sizeof(udp))
 			memset(payload + ihl + offsetof(struct udphdr, check), 0,
@@ -98,13 +99,15 @@ int main(int argc, char **argv)
 	pthread_t thread;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "q:l:nd:")) != -1) {
+	while ((opt = getopt(argc, argv, "q:l:nwd:")) != -1) {
 		if (opt == 'q')
 			num = (uint16_t)wire_number(optarg, 0, UINT16_MAX);
 		else if (opt == 'l')
 			length = (uint32_t)wire_number(optarg, 1, UINT16_MAX);
 		else if (opt == 'n')
 			d.nothing = true;
+		else if (opt == 'w')
+			d.as_written = true;
 		else if (opt == 'd')
 			d.delay_ns = wire_number(optarg, 1, 1000000000);
 		else

@@ -21,10 +21,21 @@ report() { jq -r "$1" <<<"$REPORT"; }
 # compare_begin [ARGUMENT…]: returns once XDP shows packets.
 compare_begin() {
 	CTL=$(find /sys/fs/bpf/nfq2xdp -name ctl)
-	start live in_gw "$N2X" parity live -c "$CONF" --json --for 1h "$@"
+	# shellcheck disable=SC2016
+	start live in_gw sh -c 'exec "$0" "$@" >/run/lab/report' "$N2X" parity live -c "$CONF" --for 1h "$@"
 	until [ "$(bpftool -j map lookup pinned "$CTL" key 0 0 0 0 | jq '.formatted.value.sample_until > 0')" = true ]; do
 		kill -0 "${LAB_PID[live]}" || return
 	done
+}
+
+# compare_settled: once it has asked for samples again: what came out by then may have been in front of the first.
+compare_settled() {
+	local key='key 0 0 0 0' first
+	# shellcheck disable=SC2086
+	until_of() { bpftool -j map lookup pinned "$CTL" $key | jq .formatted.value.sample_until; }
+	compare_begin "$@"
+	first=$(until_of)
+	while [ "$(until_of)" = "$first" ]; do kill -0 "${LAB_PID[live]}" || return; done
 }
 
 # compare_end: RC and REPORT; what is on its way is still compared.
@@ -32,12 +43,21 @@ compare_end() {
 	kill -TERM "${LAB_PID[live]}"
 	wait_daemon live
 	RC=$?
-	REPORT=$REPLY
+	REPORT=$(</run/lab/report)
+}
+
+# through N SOURCE-ARGUMENT…: N packets through the gateway, whatever becomes of them.
+through() {
+	start_daemon sink in_col "$LAB_BIN/sink" -i eth0
+	start_daemon source in_src "$LAB_BIN/source" -i mirror0 -m "$LAB_MAC" -n "$1" -r 20000 "${@:2}"
+	wait_daemon source
+	settle
+	stop_daemon sink
 }
 
 # compare N SOURCE-ARGUMENT…: N packets while it is compared.
 compare() {
-	compare_begin && send "$@" && settle && compare_end
+	compare_begin --json && send "$@" && settle && compare_end
 }
 
 # all_of NAME COMPARED MATCHING [ACCEPTED]: these, nothing different, nothing missing.
@@ -72,7 +92,12 @@ for setup in "match=, encap: vxlan, vni: [1]" "attach=[vxlan1]"; do
 		by_path "share $share" $((share ? N - N / share : N)) $((share ? N / share : 0))
 		check "share $share: overtaken on one path" "$(report '"\(.reordered.nfqueue.overtaken) \(.reordered.xdp.overtaken)"')" "0 0"
 	done
-	compare $N -p 9
+	compare_begin --json
+	start_daemon sink in_col "$LAB_BIN/sink" -i eth0 -p 9 -n $N -t 5
+	start_daemon source in_src "$LAB_BIN/source" -i mirror0 -m "$LAB_MAC" -n $N -r 20000 -p 9
+	wait_daemon source
+	wait_daemon sink
+	compare_end
 	check "another port: exit, result" "$RC $(report .result)" "4 inconclusive"
 	check "another port: compared, matching" "$(report '"\(.compared) \(.matching)"')" "$N 0"
 	compare_begin
@@ -81,5 +106,102 @@ for setup in "match=, encap: vxlan, vni: [1]" "attach=[vxlan1]"; do
 	ok detach n2x migrate rollback -c "$CONF" --detach --allow-link-reset
 	stop_daemon nfqueue
 done
+
+echo "# our own daemon, one packet in 16: the same ones at both ends"
+policy 1/16 "" attach='[vxlan1]'
+start_nfqueue
+ok start n2x migrate start -c "$CONF"
+ok split n2x migrate split --every 2 -c "$CONF"
+compare 48000 -f 10
+n=$(report .compared)
+all_of "1/16" "$n" "$n"
+# 48,000 / 16, by more than 7 standard deviations.
+check_le "1/16: from 2,600" $((2600 - n)) 0
+check_le "1/16: to 3,400" "$n" 3400
+
+echo "# payloads of less than 8 bytes, by another program"
+ip -n n2x-src addr add 192.0.2.1/24 dev mirror0
+ip -n n2x-src neigh add 192.0.2.2 lladdr "$LAB_MAC" dev mirror0
+compare_begin --json
+in_src bash -c 'for i in {1..4096}; do printf %04d $i >&3; done 3>/dev/udp/192.0.2.2/31765'
+until [ "$(status | jq '.xdp.matched')" = $((48000 + 4096)) ]; do :; done
+settle
+compare_end
+n=$(report .compared)
+all_of "short" "$n" "$n"
+# All of one key, but for the length: that is chosen, or is not.
+check_le "short: compared" "$n" 4096
+ip -n n2x-src addr del 192.0.2.1/24 dev mirror0
+
+echo "# a queue that is not served, and a daemon that dies"
+compare_begin --json
+kill -STOP "${LAB_PID[nfqueue]}"
+start_daemon sink in_col "$LAB_BIN/sink" -i eth0
+start_daemon source in_src "$LAB_BIN/source" -i mirror0 -m "$LAB_MAC" -n 3200 -r 20000
+wait_daemon source
+kill -CONT "${LAB_PID[nfqueue]}"
+settle
+compare_end
+n=$(report .compared)
+all_of "stopped for a moment" "$n" "$n"
+stop_daemon sink
+ok detach n2x migrate rollback -c "$CONF" --detach --allow-link-reset
+stop_daemon nfqueue
+
+echo "# the operator's daemon: before anything moves, and while both carry"
+lab_old_rule A
+for how in "" -w; do
+	policy all "" attach='[vxlan1]' queue=0
+	sed -i 's/fail: open/fail: open, daemon: external/' "$CONF"
+	# shellcheck disable=SC2086
+	start_daemon old in_gw "$LAB_BIN/old_daemon" -l 16384 $how
+	ok start n2x migrate start -c "$CONF"
+	compare_begin --json --example "/run/lab/example$how"
+	through $N
+	compare_end
+	check "external$how: exit, result, compared, different" \
+		"$RC $(report '"\(.result) \(.compared) \(.different)"')" "1 different $N $N"
+	check "external$how: by class, of NFQUEUE" \
+		"$(report '[.classes | to_entries[] | select(.value | add > 0) | "\(.key) \(.value.xdp) \(.value.behind)"] | join(", ")')" \
+		"${how:+ip-checksum-zeroed 0 $N, }udp-checksum-zeroed 0 $N"
+	check "external$how: one-sided, not comparable" "$(report '"\(.one_sided | add) \(.not_comparable | add)"')" "0 0"
+	for form in before xdp behind; do
+		check "external$how: examples, $form" \
+			"$(n2x parity replay "/run/lab/example$how/udp-checksum-zeroed.$form.pcap" -c "$CONF" --json | jq .packets)" 10
+	done
+	[ "$how" = "" ] || break
+	sed -i 's/sample: all/sample: all, accept: [udp-checksum-zeroed]/' "$CONF"
+	ok split n2x migrate split --every 2 -c "$CONF"
+	compare_begin --json
+	through $N
+	compare_end
+	all_of "external, accepted" $N $N $((N / 2))
+	ok rollback n2x migrate rollback -c "$CONF"
+	ok restore n2x migrate restore -c "$CONF"
+	ok detach n2x migrate rollback -c "$CONF" --detach --allow-link-reset
+	stop_daemon old
+done
+compare_begin
+through $N
+compare_end
+check "in words" "$(grep -o "ip-checksum-zeroed: .*" <<<"$REPORT")" \
+	"ip-checksum-zeroed: $N by NFQUEUE: the IPv4 header checksum is 0: receivers drop such packets"
+ok restore n2x migrate restore -c "$CONF"
+ok detach n2x migrate rollback -c "$CONF" --detach --allow-link-reset
+stop_daemon old
+lab_old_rule D
+
+echo "# the bridge trap: XDP on br0, and the same traffic past it"
+policy all "" attach='[br0]'
+start_nfqueue
+ok start n2x migrate start -c "$CONF" --local-only
+compare_settled --json
+through $N
+compare_end
+check "trap: exit, result" "$RC $(report .result)" "1 different"
+check "trap: seen only behind" "$(report '"\(.classes["seen-only-behind"].behind) \(.bridged_past) \(.one_in)"')" "$N $N 1"
+ok detach n2x migrate rollback -c "$CONF" --detach --allow-link-reset
+stop_daemon nfqueue
+
 check "unchanged" "$(diff <(echo "$before") <(everything))" ""
 finish

@@ -258,6 +258,27 @@ static void test_accepted(void **state)
 	assert_counts(s, 0, 1, 1);
 }
 
+/* As a veth's peer sends it: the kernel makes the checksum for NFQUEUE. A wrong one is still one. */
+static void test_partial(void **state)
+{
+	struct scene *s = *state;
+	struct frame partial = packet(1), whole;
+
+	/* 10.0.0.1, 10.0.0.2, 17, 24: 0x0a00 + 0x0001 + 0x0a00 + 0x0002 + 17 + 24 */
+	udp_of(&partial)->check = htons(0x142c);
+	whole = cleared(partial);
+	/* and 1000 + 31765 + 24 + the number 1 as it lies there: ~(0x142c + 0x8015 + 0x0100) */
+	udp_of(&whole)->check = htons((uint16_t) ~(0x142c + 0x8015 + 0x0100));
+	came(s, partial, DF_NOT_SELECTED);
+	out(s, whole);
+	assert_counts(s, 1, 0, 0);
+	udp_of(&whole)->check ^= htons(2);
+	came(s, partial, DF_CLEARED);
+	out(s, whole);
+	assert_counts(s, 1, 0, 1);
+	assert_only(s, PARITY_UDP_CSUM_CHANGED, PARITY_XDP);
+}
+
 /* Three that are the same to the letter, of which one does not come out. */
 static void test_identical(void **state)
 {
@@ -448,6 +469,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_not_recognized, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cleared_wrongly, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_accepted, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_partial, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_identical, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_changed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_missing, setup, teardown),
