@@ -61,7 +61,7 @@ static enum parity_unseen skip_tunnel(const struct df_policy *policy, struct wal
 	uint32_t vni;
 
 	if (ip[0] >> 4 != 4 || udp < sizeof(struct df_ipv4) || ip[9] != DF_IPPROTO_UDP ||
-	    load16(w, 6) & 0x1fff)
+	    load16(w, 2) < vxlan || load16(w, 6) & 0x1fff)
 		return PARITY_NOT_TUNNEL;
 	if (left(w) < inner)
 		return PARITY_TOO_SHORT;

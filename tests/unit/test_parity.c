@@ -458,6 +458,9 @@ static void test_view_tunnel(void **state)
 		{ 12, 0x86dd, PARITY_NOT_TUNNEL }, /* outer IPv6 */
 		{ ETH_HLEN, 0x6500, PARITY_NOT_TUNNEL }, /* version 6 */
 		{ ETH_HLEN, 0x4400, PARITY_NOT_TUNNEL }, /* ihl 4 */
+		{ ETH_HLEN + 2, 0, PARITY_NOT_TUNNEL }, /* a length that cannot be */
+		{ ETH_HLEN + 2, 19, PARITY_NOT_TUNNEL },
+		{ ETH_HLEN + 2, 27, PARITY_NOT_TUNNEL }, /* no UDP header in the packet */
 		{ ETH_HLEN + 6, 1, PARITY_NOT_TUNNEL }, /* a fragment behind the first */
 		{ ETH_HLEN + 8, 0x4006, PARITY_NOT_TUNNEL }, /* TCP */
 		{ ETH_HLEN + 22, 4790, PARITY_NOT_TUNNEL }, /* another port */
