@@ -36,6 +36,7 @@ VEC_SRC  := $(wildcard tests/vectors/*.c)
 TEST_SRC := $(wildcard tests/unit/test_*.c tests/bpf/test_*.c tests/netns/test_*.c)
 LAB_SRC  := $(wildcard tests/lab/*.c tests/bench/*.c) tests/faults/kill_at.c
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_LIB := tests/fuzz/naive.c $(VEC_SRC) core/log.c $(addprefix migrate/,capture.c parity.c parity_view.c)
 
 obj       = $(patsubst %.c,$(BUILD)/%.o,$(1))
 LIB_OBJ  := $(call obj,$(LIB_SRC))
@@ -105,7 +106,7 @@ asan: ## unit tests and the binary with address and undefined-behaviour sanitize
 	$(Q)BUILD=$(BUILD)/asan tests/run.sh $(or $(TIERS),unit)
 
 FUZZ_SECONDS ?= 60
-fuzz: $(FUZZ_BIN) ## 60 s of differential fuzzing (FUZZ_SECONDS, FUZZ_ARGS)
+fuzz: $(FUZZ_BIN) $(BUILD)/tests/bpf/test_replay ## 60 s of each differential fuzzer (FUZZ_SECONDS, FUZZ_ARGS)
 	$(Q)tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZ_BIN)
 
 install: all ## install below $(DESTDIR)$(PREFIX)
@@ -134,8 +135,8 @@ $(TEST_BIN): $(BUILD)/%: $(BUILD)/%.o $(LIB_OBJ) $(call obj,$(VEC_SRC))
 $(LAB_BIN): $(BUILD)/%: $(BUILD)/%.o
 	$(call say,LINK,$@)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
 
-$(FUZZ_BIN): $(BUILD)/%: %.c $(wildcard tests/fuzz/*.[ch]) $(wildcard core/*.h) Makefile
+$(FUZZ_BIN): $(BUILD)/%: %.c $(FUZZ_LIB) $(wildcard core/*.h migrate/*.h tests/fuzz/*.h tests/vectors/*.h) Makefile
 	@mkdir -p $(@D)
-	$(call say,FUZZ,$@)$(CLANG) $(FUZZ_CFLAGS) -o $@ $< $(filter-out $(FUZZ_SRC),$(wildcard tests/fuzz/*.c))
+	$(call say,FUZZ,$@)$(CLANG) $(FUZZ_CFLAGS) -o $@ $< $(FUZZ_LIB) -lpcap -lm
 
 -include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)

@@ -4,6 +4,7 @@
  *
  *	test_replay                the tests
  *	test_replay write DIR      POLICY.yaml, POLICY.LINK.pcap and keep.pcapng, for the scripts beside this
+ *	test_replay seeds DIR      a capture of each packet, of each link type, for the fuzzer
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -97,8 +98,9 @@ static ssize_t relink(const struct vector *v, int link, uint8_t *out)
 	return (ssize_t)(header + rest);
 }
 
-/* One capture of one policy's vectors. Returns how many packets. */
-static unsigned int write_capture(const char *path, int policy, int link, size_t snaplen)
+/* Those vectors of [from, to) that are of this policy. Returns how many packets. */
+static unsigned int write_range(const char *path, int policy, int link, size_t snaplen, size_t from,
+				size_t to)
 {
 	pcap_t *pcap = pcap_open_dead(links[link].type, SNAPLEN);
 	pcap_dumper_t *dumper = pcap_dump_open(pcap, path);
@@ -107,7 +109,7 @@ static unsigned int write_capture(const char *path, int policy, int link, size_t
 	unsigned int n = 0;
 
 	assert_non_null(dumper);
-	for (size_t i = 0; i < vectors_n; i++) {
+	for (size_t i = from; i < to; i++) {
 		ssize_t len = relink(&vectors[i], link, packet);
 
 		if ((int)vectors[i].policy != policy || len < 0)
@@ -120,6 +122,12 @@ static unsigned int write_capture(const char *path, int policy, int link, size_t
 	pcap_dump_close(dumper);
 	pcap_close(pcap);
 	return n;
+}
+
+/* One capture of one policy's vectors. */
+static unsigned int write_capture(const char *path, int policy, int link, size_t snaplen)
+{
+	return write_range(path, policy, link, snaplen, 0, vectors_n);
 }
 
 static void policy_of(int which, struct policy *out)
@@ -253,7 +261,7 @@ static void block(FILE *f, uint32_t type, const void *body, size_t body_len, con
 }
 
 /* libpcap reads pcapng and does not write it. */
-static unsigned int write_pcapng(const char *path, int policy)
+static unsigned int write_pcapng(const char *path, int policy, size_t from, size_t to)
 {
 	const uint32_t section[] = { 0x1a2b3c4d, 1, UINT32_MAX, UINT32_MAX };
 	const uint32_t interface[] = { DLT_EN10MB, SNAPLEN };
@@ -263,7 +271,7 @@ static unsigned int write_pcapng(const char *path, int policy)
 	assert_non_null(f);
 	block(f, 0x0a0d0d0a, section, sizeof(section), NULL, 0);
 	block(f, 1, interface, sizeof(interface), NULL, 0);
-	for (size_t i = 0; i < vectors_n; i++) {
+	for (size_t i = from; i < to; i++) {
 		const uint32_t len = (uint32_t)vectors[i].len;
 		const uint32_t packet[] = { 0, 0, 1000000, len, len };
 
@@ -279,7 +287,7 @@ static void test_pcapng(void **state)
 {
 	(void)state;
 	for (int policy = 0; policy < VECTOR_POLICY_MAX; policy++) {
-		unsigned int n = write_pcapng(path_of("all.pcapng"), policy);
+		unsigned int n = write_pcapng(path_of("all.pcapng"), policy, 0, vectors_n);
 		struct replay_report r = run(path_of("all.pcapng"), policy);
 
 		check_equal(&r, policy, ETHERNET, n);
@@ -371,7 +379,28 @@ static int write_all(const char *where)
 			write_capture(capture_path(where, policy, link), policy, link, SNAPLEN);
 	}
 	snprintf(path, sizeof(path), "%s/keep.pcapng", where);
-	write_pcapng(path, KEEP);
+	write_pcapng(path, KEEP, 0, vectors_n);
+	vectors_free(vectors, vectors_n);
+	return 0;
+}
+
+/* Small ones, for speed. */
+static int write_seeds(const char *where)
+{
+	char path[256];
+
+	vectors = vectors_load(&vectors_n);
+	for (size_t i = 0; i < vectors_n; i++) {
+		int policy = (int)vectors[i].policy;
+
+		for (int link = 0; link < LINK_MAX; link++) {
+			snprintf(path, sizeof(path), "%s/%zu.%s", where, i, links[link].name);
+			write_range(path, policy, link, 256, i, i + 1);
+		}
+		snprintf(path, sizeof(path), "%s/%zu.pcapng", where, i);
+		if (vectors[i].len <= 256)
+			write_pcapng(path, policy, i, i + 1);
+	}
 	vectors_free(vectors, vectors_n);
 	return 0;
 }
@@ -422,6 +451,8 @@ int main(int argc, char **argv)
 
 	if (argc == 3 && !strcmp(argv[1], "write"))
 		return write_all(argv[2]);
+	if (argc == 3 && !strcmp(argv[1], "seeds"))
+		return write_seeds(argv[2]);
 	if (!allowed())
 		return SKIP;
 	return cmocka_run_group_tests_name("parity replay", tests, load, unload);

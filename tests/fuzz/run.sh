@@ -24,6 +24,11 @@ for bin in "$@"; do
 	mkdir -p "$dir/corpus"
 	dirs=("$dir/corpus")
 	[ -d "tests/fuzz/seeds/$name" ] && dirs+=("tests/fuzz/seeds/$name")
+	if [ "$name" = fuzz_capture ]; then
+		mkdir -p "$dir/seeds"
+		"$BUILD/tests/bpf/test_replay" seeds "$dir/seeds" || exit 1
+		dirs+=("$dir/seeds")
+	fi
 	start=$SECONDS
 	"$bin" -max_total_time="$limit" -timeout=10 -print_final_stats=1 -artifact_prefix="$dir/" \
 		"${args[@]}" "${dirs[@]}" >"$log" 2>&1
