@@ -41,7 +41,7 @@ static const struct verb {
 	  "-c FILE [--dry-run]\tthe rules that were there, as they were" },
 	{ "migrate", "status", migrate_cmd_status, "-c FILE\tstate, counters, problems" },
 	{ "parity", "replay", parity_cmd_replay,
-	  "FILE.pcap -c FILE [--example DIR]\ta capture through both paths, compared" },
+	  "FILE.pcap -c FILE [--live-queue] [--example DIR]\ta capture through both paths, compared" },
 	{ "parity", "live", parity_cmd_live,
 	  "-c FILE [--for DURATION] [--bound SHARE] [--example DIR]\tboth paths on the live traffic, compared" },
 	{ NULL, "panic", migrate_cmd_panic,

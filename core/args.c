@@ -22,7 +22,8 @@ enum {
 	OPT_LOCAL_ONLY,
 	OPT_EXAMPLE,
 	OPT_FOR,
-	OPT_BOUND
+	OPT_BOUND,
+	OPT_LIVE_QUEUE
 };
 
 static const struct option options[] = {
@@ -39,6 +40,7 @@ static const struct option options[] = {
 	{ "example", required_argument, NULL, OPT_EXAMPLE },
 	{ "for", required_argument, NULL, OPT_FOR },
 	{ "bound", required_argument, NULL, OPT_BOUND },
+	{ "live-queue", no_argument, NULL, OPT_LIVE_QUEUE },
 	{ 0 },
 };
 
@@ -134,6 +136,8 @@ static bool allowed(int opt, unsigned int want)
 	case OPT_FOR:
 	case OPT_BOUND:
 		return want & ARGS_LIVE;
+	case OPT_LIVE_QUEUE:
+		return want & ARGS_LIVE_QUEUE;
 	default:
 		return true;
 	}
@@ -190,6 +194,9 @@ static void take(int opt, struct args *args, struct split *split)
 		break;
 	case OPT_BOUND:
 		split->bound = optarg;
+		break;
+	case OPT_LIVE_QUEUE:
+		args->live_queue = true;
 		break;
 	}
 }

@@ -18,6 +18,7 @@ enum args_want {
 	ARGS_FILE = 1 << 7, /* one required operand, a path */
 	ARGS_EXAMPLE = 1 << 8, /* --example DIR */
 	ARGS_LIVE = 1 << 9, /* --for DURATION, --bound SHARE */
+	ARGS_LIVE_QUEUE = 1 << 10, /* --live-queue */
 };
 
 struct args {
@@ -28,6 +29,7 @@ struct args {
 	const char *example; /* --example, or NULL */
 	uint64_t for_ns; /* --for; without --bound a minute unless given, else 0: no limit */
 	double bound; /* --bound, in 0..1; 0: not given */
+	bool live_queue;
 	struct share share; /* ARGS_SPLIT: what was asked for */
 	bool json;
 	bool dry_run;

@@ -15,7 +15,8 @@ const char *const parity_side_name[] = { [PARITY_XDP] = "xdp", [PARITY_BEHIND] =
 const char *const parity_unseen_name[] = {
 	[PARITY_SHOWN] = "shown",           [PARITY_NOT_IPV4] = "not-ipv4",
 	[PARITY_NOT_TUNNEL] = "not-tunnel", [PARITY_TOO_SHORT] = "too-short",
-	[PARITY_REFUSED] = "refused",
+	[PARITY_REFUSED] = "refused",       [PARITY_BAD_HEADER] = "bad-header",
+	[PARITY_BAD_LENGTH] = "bad-length", [PARITY_BAD_CHECKSUM] = "bad-checksum",
 };
 
 const char *const parity_verdict_name[] = {

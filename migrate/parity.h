@@ -48,13 +48,19 @@ void parity_ask(const struct df_policy *policy, struct parity_case *c);
 /* The set is empty when they are equal (Y2). Any bytes will do. */
 struct parity_set parity_compare(const struct parity_case *c);
 
-/* Why a packet was not compared. All of them passed XDP as they came. */
+/*
+ * Why a packet was not compared. All of them passed XDP as they came; those that the stack drops in front
+ * of the queue (replay with a live one) came out of XDP so that it drops them still.
+ */
 enum parity_unseen {
 	PARITY_SHOWN, /* it was */
 	PARITY_NOT_IPV4,
 	PARITY_NOT_TUNNEL, /* encap: vxlan, and no tunnel of the policy: the rule never sees it */
 	PARITY_TOO_SHORT, /* it ends before the IPv4 header does */
 	PARITY_REFUSED, /* the kernel does not run the program on such a frame */
+	PARITY_BAD_HEADER, /* the stack: no version 4, or lengths that cannot be */
+	PARITY_BAD_LENGTH, /* the stack: a total length above what there is */
+	PARITY_BAD_CHECKSUM, /* the stack: of the IPv4 header */
 	PARITY_UNSEEN_MAX
 };
 

@@ -47,6 +47,10 @@ static const char *const unseen_text[PARITY_UNSEEN_MAX] = {
 	[PARITY_NOT_TUNNEL] = "no VXLAN of the policy",
 	[PARITY_TOO_SHORT] = "too short for an IPv4 header",
 	[PARITY_REFUSED] = "of a length that this kernel runs no XDP program on",
+	[PARITY_BAD_HEADER] =
+		"without an IPv4 header that the stack takes: it drops them before any rule",
+	[PARITY_BAD_LENGTH] = "shorter than they say: the stack drops them before any rule",
+	[PARITY_BAD_CHECKSUM] = "with a wrong IPv4 checksum: the stack drops them before any rule",
 };
 
 struct progress {
@@ -95,14 +99,15 @@ static json_t *unseen_json(const struct parity_report *report)
 	return unseen;
 }
 
-static int print_json(const struct policy *policy, const char *file,
+static int print_json(const struct policy *policy, const char *file, bool live_queue,
 		      const struct replay_report *report)
 {
 	json_t *object = parity_report_json(&report->parity);
 
-	json_object_update_new(object, json_pack("{s:s, s:s, s:s, s:b, s:I, s:I, s:o}", "instance",
-						 policy->interface, "file", file, "link",
-						 report->link, "complete", (int)report->complete,
+	json_object_update_new(object, json_pack("{s:s, s:s, s:s, s:b, s:b, s:I, s:I, s:o}",
+						 "instance", policy->interface, "file", file,
+						 "link", report->link, "live_queue",
+						 (int)live_queue, "complete", (int)report->complete,
 						 "packets", (json_int_t)report->packets, "cut",
 						 (json_int_t)report->cut, "not_comparable",
 						 unseen_json(&report->parity)));
@@ -116,7 +121,9 @@ static void print_not_compared(const struct parity_report *report)
 	for (int i = PARITY_SHOWN + 1; i < PARITY_UNSEEN_MAX; i++)
 		n += report->unseen[i];
 	if (n)
-		printf("not compared: %" PRIu64 ", which XDP let pass as they came\n", n);
+		printf("not compared: %" PRIu64
+		       ", which XDP let pass, or left for the stack to drop\n",
+		       n);
 	for (int i = PARITY_SHOWN + 1; i < PARITY_UNSEEN_MAX; i++)
 		if (report->unseen[i])
 			printf("    %" PRIu64 " %s\n", report->unseen[i], unseen_text[i]);
@@ -160,13 +167,13 @@ static void print_claims(const struct parity_report *report)
 			    report->matching);
 }
 
-static int print_text(const struct policy *policy, const char *file,
+static int print_text(const struct policy *policy, const char *file, bool live_queue,
 		      const struct replay_report *report)
 {
 	const struct parity_report *p = &report->parity;
 
-	printf("%s: %s (%s): %" PRIu64 " packets", policy->interface, file, report->link,
-	       report->packets);
+	printf("%s: %s (%s): %" PRIu64 " packets%s", policy->interface, file, report->link,
+	       report->packets, live_queue ? ", through a live queue" : "");
 	if (report->cut)
 		printf(", %" PRIu64 " cut short by the capture and compared as far as they go",
 		       report->cut);
@@ -186,13 +193,14 @@ int parity_cmd_replay(int argc, char **argv)
 	struct replay replay = { .policy = &policy, .ctx = &progress };
 	struct args args;
 	struct err err;
-	int ret = args_parse(argc, argv, ARGS_CONFIG | ARGS_FILE | ARGS_EXAMPLE, &args, &policy,
-			     &err);
+	int ret = args_parse(argc, argv, ARGS_CONFIG | ARGS_FILE | ARGS_EXAMPLE | ARGS_LIVE_QUEUE,
+			     &args, &policy, &err);
 
 	if (ret < 0)
 		return cmd_finish(ret, &err);
 	replay.file = args.file;
 	replay.example_dir = args.example;
+	replay.live_queue = args.live_queue;
 	if (isatty(STDERR_FILENO))
 		replay.progress = show_progress;
 	ret = replay_run(&replay, &report, &err);
@@ -200,8 +208,8 @@ int parity_cmd_replay(int argc, char **argv)
 		fputs("\r\033[K", stderr);
 	if (ret < 0)
 		return cmd_finish(ret, &err);
-	ret = args.json ? print_json(&policy, args.file, &report)
-			: print_text(&policy, args.file, &report);
+	ret = args.json ? print_json(&policy, args.file, args.live_queue, &report)
+			: print_text(&policy, args.file, args.live_queue, &report);
 	if (!report.complete)
 		log_info("%s", report.broken.text);
 	return ret == N2X_OK ? exit_code(&report) : ret;

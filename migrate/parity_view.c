@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "migrate/parity_view.h"
 
+#include <stdbool.h>
+
 #include "core/packet.h"
 
 #define VXLAN_VALID 0x08 /* first byte of a VXLAN header: the VNI is valid */
@@ -100,4 +102,33 @@ enum parity_unseen parity_view(const struct df_policy *policy, const uint8_t *fr
 						     : unseen;
 	*out = (struct parity_view){ .at = w.at, .len = left(&w) };
 	return unseen;
+}
+
+/* RFC 1071: is the one's-complement sum all ones? */
+static bool sum_ok(const struct walk *w, size_t len)
+{
+	uint32_t sum = 0;
+
+	for (size_t i = 0; i < len; i += 2)
+		sum += load16(w, i);
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return sum == 0xffff;
+}
+
+enum parity_unseen parity_stack(const struct parity_bytes *packet)
+{
+	const struct walk w = { .frame = packet->data, .end = packet->len };
+	size_t header;
+
+	if (left(&w) < sizeof(struct df_ipv4) || w.frame[0] >> 4 != 4)
+		return PARITY_BAD_HEADER;
+	header = (size_t)(w.frame[0] & 0x0f) * 4;
+	if (header < sizeof(struct df_ipv4) || left(&w) < header)
+		return PARITY_BAD_HEADER;
+	if (!sum_ok(&w, header))
+		return PARITY_BAD_CHECKSUM;
+	if (load16(&w, 2) > left(&w))
+		return PARITY_BAD_LENGTH;
+	return load16(&w, 2) < header ? PARITY_BAD_HEADER : PARITY_SHOWN;
 }

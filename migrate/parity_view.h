@@ -28,3 +28,9 @@ struct parity_view {
 /* *out is where the walk came to, whatever it returns; only with PARITY_SHOWN is it what is shown. */
 enum parity_unseen parity_view(const struct df_policy *policy, const uint8_t *frame, size_t len,
 			       struct parity_view *out);
+
+/*
+ * What Linux has against a packet before any rule sees it (net/ipv4/ip_input.c, ip_rcv_core(); a bridge's
+ * br_validate_ipv4() asks the same): PARITY_BAD_*, or PARITY_SHOWN for nothing. Any bytes will do.
+ */
+enum parity_unseen parity_stack(const struct parity_bytes *packet);

@@ -11,6 +11,7 @@
 #include "migrate/capture.h"
 #include "migrate/parity_example.h"
 #include "migrate/parity_view.h"
+#include "migrate/replay_queue.h"
 #include "nfq-fallback/nfq_handler.h"
 #include "xdp/xdp_replay.h"
 
@@ -31,6 +32,7 @@ struct run {
 	const struct replay *how;
 	struct df_policy behind; /* as it applies there: without the encapsulation */
 	struct xdp_replay *xdp;
+	struct replay_queue *queue; /* or NULL */
 	struct parity_examples *examples;
 	struct df_stats stats; /* the handler's */
 	struct replay_report report;
@@ -48,6 +50,7 @@ static void run_end(struct run *run)
 	struct err ignored;
 
 	xdp_replay_close(run->xdp);
+	replay_queue_close(run->queue);
 	if (run->examples)
 		parity_examples_close(run->examples, &ignored);
 }
@@ -94,6 +97,29 @@ static void run_behind(struct run *run, struct packet *p)
 		p->c.said.by[PARITY_BEHIND] |= PARITY_BIT(PARITY_DROPPED);
 }
 
+/*
+ * The same through the live queue, which our rule sends what the policy matches and nothing else. A packet
+ * that does not come out is excused when the stack has something against it.
+ */
+static int run_queue(struct run *run, struct packet *p, enum parity_unseen *unseen, struct err *err)
+{
+	struct replay_queued queued;
+	int ret = replay_queue_run(run->queue, &p->c.came, &queued, err);
+
+	if (ret < 0)
+		return ret;
+	p->c.side[PARITY_BEHIND] = queued.out;
+	if (!queued.copies)
+		*unseen = parity_stack(&p->c.came);
+	if (*unseen != PARITY_SHOWN)
+		return 0;
+	if (!queued.copies)
+		p->c.said.by[PARITY_BEHIND] |= PARITY_BIT(PARITY_DROPPED);
+	if (queued.copies > 1 || queued.handled != p->c.matches)
+		p->c.said.by[PARITY_BEHIND] |= PARITY_BIT(PARITY_COUNTER);
+	return 0;
+}
+
 /* Of the frame that came out, what stands where the packet stood. */
 static void find_xdp_side(struct packet *p)
 {
@@ -134,17 +160,26 @@ static int keep_example(struct run *run, const struct packet *p, const struct pa
 	return parity_examples_keep(run->examples, found, &example, err);
 }
 
+/* Not shown to the path behind, and XDP did nothing that changes this. */
+static bool excused(const struct packet *p, enum parity_unseen unseen)
+{
+	const struct parity_bytes *xdp = &p->c.side[PARITY_XDP], *came = &p->c.came;
+
+	if (unseen == PARITY_SHOWN || p->c.said.by[PARITY_XDP])
+		return false;
+	if (unseen >= PARITY_BAD_HEADER)
+		return parity_stack(xdp) == unseen;
+	return xdp->len == came->len && memcmp(xdp->data, came->data, xdp->len) == 0;
+}
+
 static int judge(struct run *run, const struct packet *p, enum parity_unseen unseen,
 		 struct err *err)
 {
 	const struct parity_set accept = { .by[PARITY_BEHIND] = run->how->policy->parity.accept };
 	struct parity_report *report = &run->report.parity;
-	const struct parity_bytes *xdp = &p->c.side[PARITY_XDP];
 	struct parity_set found;
 
-	/* Shown to XDP alone, and it let it be. */
-	if (unseen != PARITY_SHOWN && !p->c.said.by[PARITY_XDP] && xdp->len == p->c.came.len &&
-	    memcmp(xdp->data, p->c.came.data, xdp->len) == 0) {
+	if (excused(p, unseen)) {
 		report->unseen[unseen]++;
 		return 0;
 	}
@@ -175,9 +210,12 @@ static int run_packet(struct run *run, const struct capture_frame *frame, struct
 	find_xdp_side(&p);
 	if (unseen == PARITY_SHOWN) {
 		parity_ask(&run->behind, &p.c);
-		run_behind(run, &p);
+		if (run->queue)
+			ret = run_queue(run, &p, &unseen, err);
+		else
+			run_behind(run, &p);
 	}
-	return judge(run, &p, unseen, err);
+	return ret < 0 ? ret : judge(run, &p, unseen, err);
 }
 
 /* Returns 0 at the end of the file, also an early one. */
@@ -211,6 +249,8 @@ int replay_run(const struct replay *replay, struct replay_report *out, struct er
 	run.behind.encap = DF_ENCAP_NONE;
 	snprintf(run.report.link, sizeof(run.report.link), "%s", capture_link(capture));
 	ret = xdp_replay_open(&replay->policy->df, &run.xdp, err);
+	if (ret == 0 && replay->live_queue)
+		ret = replay_queue_open(replay->policy, &run.queue, err);
 	if (ret == 0 && replay->example_dir)
 		ret = parity_examples_open(replay->example_dir, &run.examples, err);
 	if (ret == 0)

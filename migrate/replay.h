@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Every packet of a capture through the XDP program and through the NFQUEUE handler, compared. Nothing
- * is attached, pinned, bound or sent. The handler is shown what parity_view.h says.
+ * is attached, pinned, bound or sent. The handler is shown what parity_view.h says, by a call, or through a
+ * queue of its own (replay_queue.h).
  *
  * What the capture cut off (a snapshot length) both sides go without: such a packet is compared as far
  * as it was captured, and counted as cut.
@@ -25,6 +26,7 @@ struct replay {
 	const struct policy *policy; /* parity.accept too */
 	const char *file;
 	const char *example_dir; /* or NULL */
+	bool live_queue;
 	void (*progress)(void *ctx, const struct replay_report *report); /* each packet; or NULL */
 	void *ctx;
 };

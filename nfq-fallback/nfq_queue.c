@@ -27,7 +27,9 @@ struct nfq_queue {
 	uint16_t num;
 	uint32_t portid;
 	uint32_t last_id; /* of the last packet seen */
-	const struct df_policy *policy;
+	nfq_queue_fn *handle;
+	void *ctx;
+	const struct df_policy *policy; /* of handle_df() */
 	struct df_stats *stats;
 	char buf[RECV_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
 };
@@ -58,6 +60,13 @@ static int accept_packet(void *ctx, uint32_t id, const void *payload, size_t len
 	return send_verdict(ctx, id, payload, len) < 0 ? -errno : 0;
 }
 
+static int handle_df(void *ctx, const struct nfq_packet *pkt, const struct nfq_verdict_sink *sink)
+{
+	const struct nfq_queue *queue = ctx;
+
+	return nfq_handle(queue->policy, queue->stats, pkt, sink);
+}
+
 static int handle_message(struct nfq_queue *queue, const struct nlmsghdr *nlh)
 {
 	const struct nfq_verdict_sink sink = { .accept = accept_packet, .ctx = queue };
@@ -80,7 +89,7 @@ static int handle_message(struct nfq_queue *queue, const struct nlmsghdr *nlh)
 		pkt.payload = queue->buf;
 	}
 	pkt.whole = !attr[NFQA_CAP_LEN];
-	nfq_handle(queue->policy, queue->stats, &pkt, &sink);
+	queue->handle(queue->ctx, &pkt, &sink);
 	return 1;
 }
 
@@ -158,17 +167,13 @@ static void closep(struct nfq_queue **queue)
 	nfq_queue_close(*queue);
 }
 
-int nfq_queue_open(struct nfq_queue **out, uint16_t num, bool fail_open,
-		   const struct df_policy *policy, struct df_stats *stats)
+/* Takes the queue over, also when it fails. */
+static int queue_open(struct nfq_queue *taken, struct nfq_queue **out, uint16_t num, bool fail_open)
 {
-	_cleanup_(closep) struct nfq_queue *queue = calloc(1, sizeof(*queue));
+	_cleanup_(closep) struct nfq_queue *queue = taken;
 	int ret;
 
-	if (!queue)
-		return -ENOMEM;
 	queue->num = num;
-	queue->policy = policy;
-	queue->stats = stats;
 	queue->nl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
 	if (!queue->nl || mnl_socket_bind(queue->nl, 0, MNL_SOCKET_AUTOPID) < 0)
 		return -errno;
@@ -180,6 +185,32 @@ int nfq_queue_open(struct nfq_queue **out, uint16_t num, bool fail_open,
 		return ret;
 	*out = TAKE_PTR(queue);
 	return 0;
+}
+
+int nfq_queue_open(struct nfq_queue **out, uint16_t num, bool fail_open,
+		   const struct df_policy *policy, struct df_stats *stats)
+{
+	struct nfq_queue *queue = calloc(1, sizeof(*queue));
+
+	if (!queue)
+		return -ENOMEM;
+	queue->handle = handle_df;
+	queue->ctx = queue;
+	queue->policy = policy;
+	queue->stats = stats;
+	return queue_open(queue, out, num, fail_open);
+}
+
+int nfq_queue_open_with(struct nfq_queue **out, uint16_t num, bool fail_open, nfq_queue_fn *handle,
+			void *ctx)
+{
+	struct nfq_queue *queue = calloc(1, sizeof(*queue));
+
+	if (!queue)
+		return -ENOMEM;
+	queue->handle = handle;
+	queue->ctx = ctx;
+	return queue_open(queue, out, num, fail_open);
 }
 
 int nfq_queue_fd(const struct nfq_queue *queue)

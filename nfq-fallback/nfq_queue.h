@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "core/abi.h"
+#include "nfq-fallback/nfq_handler.h"
 
 /*
  * What a reader that is not scheduled may miss: 80 ms at 100,000 packets/s. More than that is waited for
@@ -26,6 +27,14 @@ struct nfq_queue;
  */
 int nfq_queue_open(struct nfq_queue **out, uint16_t num, bool fail_open,
 		   const struct df_policy *policy, struct df_stats *stats);
+
+/* What is done with a packet, in the place of nfq_handle(). Held to handler H1. */
+typedef int nfq_queue_fn(void *ctx, const struct nfq_packet *pkt,
+			 const struct nfq_verdict_sink *sink);
+
+/* The same with another handler. */
+int nfq_queue_open_with(struct nfq_queue **out, uint16_t num, bool fail_open, nfq_queue_fn *handle,
+			void *ctx);
 
 /* A non-blocking descriptor that polls readable when packets wait. */
 int nfq_queue_fd(const struct nfq_queue *queue);

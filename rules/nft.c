@@ -25,7 +25,9 @@
 
 #define SAMPLE_GROUP      20000 /* NFLOG groups, of which other programs use the small numbers */
 #define SAMPLE_GROUPS     40000
-#define TABLE_PROBE       "nfq2xdp.probe" /* no name of an interface makes this one */
+#define TABLE_PROBE       "nfq2xdp.probe" /* no name of an interface makes these */
+#define TABLE_TAP         "nfq2xdp.tap"
+#define CHAIN_TAP         "tap"
 #define READ_TRIES        100
 #define TYPE_INET_SERVICE 13 /* nft's datatype number, so that `nft list` prints ports */
 
@@ -38,6 +40,7 @@ struct nft {
  * line. */
 struct batch {
 	struct mnl_nlmsg_batch *msgs;
+	uint16_t family;
 	uint32_t seq;
 	uint32_t first_seq;
 	const char *what[16];
@@ -91,6 +94,7 @@ static struct batch *batch_new(struct nft *nft)
 		return NULL;
 	/* The limit is half the buffer: a message is built first and counted after. */
 	b->msgs = mnl_nlmsg_batch_start(b->buf, sizeof(b->buf) / 2);
+	b->family = NFPROTO_IPV4;
 	b->seq = b->first_seq = nft->seq;
 	if (!b->msgs) {
 		free(b);
@@ -105,7 +109,7 @@ static struct batch *batch_new(struct nft *nft)
 static struct nlmsghdr *batch_add(struct batch *b, uint16_t type, uint16_t flags, const char *what)
 {
 	b->what[(b->seq - b->first_seq) % ARRAY_SIZE(b->what)] = what;
-	return nftnl_nlmsg_build_hdr(mnl_nlmsg_batch_current(b->msgs), type, NFPROTO_IPV4,
+	return nftnl_nlmsg_build_hdr(mnl_nlmsg_batch_current(b->msgs), type, b->family,
 				     flags | NLM_F_ACK, b->seq++);
 }
 
@@ -157,7 +161,7 @@ static int add_table(struct batch *b, const char *name, uint16_t type, uint16_t 
 
 	if (!t)
 		return -ENOMEM;
-	nftnl_table_set_u32(t, NFTNL_TABLE_FAMILY, NFPROTO_IPV4);
+	nftnl_table_set_u32(t, NFTNL_TABLE_FAMILY, b->family);
 	nftnl_table_set_str(t, NFTNL_TABLE_NAME, name);
 	if (table_flags)
 		nftnl_table_set_u32(t, NFTNL_TABLE_FLAGS, table_flags);
@@ -437,6 +441,51 @@ int nft_install(struct nft *nft, const struct policy *policy, const int *around,
 			       strerror(-ret));
 	*out = as;
 	return 0;
+}
+
+static int add_tap_rule(struct batch *b, const struct policy *queue, bool compat)
+{
+	_cleanup_(rule_freep) struct nftnl_rule *r = nftnl_rule_alloc();
+	int ret;
+
+	if (!r)
+		return -ENOMEM;
+	nftnl_rule_set_str(r, NFTNL_RULE_TABLE, TABLE_TAP);
+	nftnl_rule_set_str(r, NFTNL_RULE_CHAIN, CHAIN_TAP);
+	ret = nft_rule_queue(r, queue, compat);
+	if (ret < 0)
+		return ret;
+	nftnl_rule_nlmsg_build_payload(
+		batch_add(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, "tap rule"), r);
+	mnl_nlmsg_batch_next(b->msgs);
+	return 0;
+}
+
+static int try_tap(struct nft *nft, uint16_t family, int32_t priority, uint16_t queue, bool compat)
+{
+	const struct policy to = {
+		.nfqueue = { .queue = queue, .threads = 1, .fail = NFQ_FAIL_CLOSED }
+	};
+	_cleanup_(batch_freep) struct batch *b = batch_new(nft);
+	const char *what;
+	int ret;
+
+	if (!b)
+		return -ENOMEM;
+	b->family = family;
+	ret = add_table(b, TABLE_TAP, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL, 0);
+	if (ret == 0)
+		ret = add_chain(b, TABLE_TAP, CHAIN_TAP, priority, true);
+	if (ret == 0)
+		ret = add_tap_rule(b, &to, compat);
+	return ret < 0 ? ret : batch_send(nft, b, &what);
+}
+
+int nft_tap(struct nft *nft, uint16_t family, int32_t priority, uint16_t queue)
+{
+	int ret = try_tap(nft, family, priority, queue, false);
+
+	return ret == -ENOENT ? try_tap(nft, family, priority, queue, true) : ret;
 }
 
 /* Sends a batch that takes something away; what is gone already is fine. */

@@ -97,6 +97,13 @@ int nft_open(struct nft **out, struct err *err);
 int nft_install(struct nft *nft, const struct policy *policy, const int *around,
 		struct nft_installed *out, struct err *err);
 
+/*
+ * In a namespace that is the caller's alone: every packet of this family (NFPROTO_IPV4, NFPROTO_BRIDGE) to
+ * the queue, in prerouting at this priority; without a listener it is dropped. Returns 0 or -errno:
+ * -ENOENT or -EOPNOTSUPP when this kernel cannot queue there.
+ */
+int nft_tap(struct nft *nft, uint16_t family, int32_t priority, uint16_t queue);
+
 /* Takes the queue rule away, keeps its chain (N3) and the leak detector. Returns 0 or -N2X_SYSTEM. */
 int nft_remove_queue(struct nft *nft, const char *interface, struct err *err);
 

@@ -42,7 +42,7 @@ replay "$KEEP" keep --json
 check "json: equal" "$RC $(json '[.schema, .result, .complete, .different, .accepted, .link]')" \
 	'0 [1,"equal",true,0,0,"EN10MB"]'
 check "json: keys" "$(json keys)" '["accepted","claim","claim_matching","classes","compared","complete","cut","different",'\
-'"equal","file","instance","link","matching","not_comparable","one_sided","packets","result","schema"]'
+'"equal","file","instance","link","live_queue","matching","not_comparable","one_sided","packets","result","schema"]'
 check "json: what adds up" "$(json '.equal == .compared and .compared + (.not_comparable | add) == .packets')" true
 check "json: the claim is 3/n" "$(json '.claim.at_most * .compared | round')" 3
 check "json: every class, both sides" "$(json '[.classes | length, ([.[] | keys] | unique | .[])]')" \

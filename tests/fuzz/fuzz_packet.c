@@ -27,14 +27,14 @@ struct head {
 	uint8_t unused;
 };
 
-_Static_assert(sizeof(struct head) == 168, "every byte of an input means something");
+_Static_assert(sizeof(struct head) == 184, "every byte of an input means something");
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed);
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 
-static uint64_t reasons[DF_REASON_MAX];
+static uint64_t reasons[DF_REASON_MAX], sampled;
 
 /* Of the handled ones: how many came to the code that is hard to reach. */
 static struct {
@@ -45,6 +45,7 @@ static void print_counts(void)
 {
 	for (int i = 0; i < DF_REASON_MAX; i++)
 		printf("reason %-16s %10" PRIu64 "\n", df_reason_name[i], reasons[i]);
+	printf("sampled: %" PRIu64 "\n", sampled);
 	printf("handled: %" PRIu64 " with options, %" PRIu64 " inside VXLAN (%" PRIu64
 	       " of them with a valid outer UDP checksum), %" PRIu64
 	       " with a wrong IP checksum, %" PRIu64 " to checksum 0, %" PRIu64
@@ -85,6 +86,9 @@ static int run_packet(const struct head *h, bool frame, uint16_t ethertype, uint
 		return DF_TRUNCATED;
 	reason = frame ? df_match(&h->policy, &pkt, eth + 1, eth->proto_be)
 		       : df_match(&h->policy, &pkt, bytes, htobe16(ethertype));
+	/* As the program does; what it says is tested against netfilter, on live traffic. */
+	if (reason == DF_GO_ON || df_is_udp(reason))
+		sampled += (uint64_t)df_sampled(&h->policy, h->ctl.sample_max, &pkt);
 	if (reason == DF_GO_ON)
 		reason = df_select(&h->ctl, h->now, nth, &pkt);
 	return reason == DF_GO_ON ? (int)df_rewrite(&h->policy, &pkt) : reason;

@@ -25,29 +25,20 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-#include <libmnl/libmnl.h>
-#include <libnftnl/chain.h>
-#include <libnftnl/common.h>
-#include <libnftnl/expr.h>
-#include <libnftnl/rule.h>
-#include <libnftnl/table.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/netfilter.h>
-#include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter/xt_NFQUEUE.h>
 
 #include "core/names.h"
 #include "core/util.h"
 #include "nfq-fallback/nfq_queue.h"
+#include "rules/nft.h"
 #include "tests/vectors/vectors.h"
 
 #define SKIP        77
 #define QUEUE       3
 #define DEADLINE_MS 5000 /* for one event; a passing run never comes near */
 #define FRAME_MAX   16384
-#define TABLE       "n2x_vectors"
-#define CHAIN       "pre"
 #define SYSCTL      "/proc/sys/net/bridge/bridge-nf-"
 
 /* What becomes of a frame on its way to the rule. */
@@ -181,118 +172,6 @@ static bool wait_forwarding(void)
 			return true;
 	}
 	return false;
-}
-
-static void free_table(struct nftnl_table **t)
-{
-	nftnl_table_free(*t);
-}
-
-static void free_chain(struct nftnl_chain **c)
-{
-	nftnl_chain_free(*c);
-}
-
-static void free_rule(struct nftnl_rule **r)
-{
-	nftnl_rule_free(*r);
-}
-
-static struct nftnl_table *table_new(void)
-{
-	struct nftnl_table *t = nftnl_table_alloc();
-
-	nftnl_table_set_str(t, NFTNL_TABLE_NAME, TABLE);
-	return t;
-}
-
-static struct nftnl_chain *chain_new(void)
-{
-	struct nftnl_chain *c = nftnl_chain_alloc();
-
-	nftnl_chain_set_str(c, NFTNL_CHAIN_TABLE, TABLE);
-	nftnl_chain_set_str(c, NFTNL_CHAIN_NAME, CHAIN);
-	nftnl_chain_set_str(c, NFTNL_CHAIN_TYPE, "filter");
-	nftnl_chain_set_u32(c, NFTNL_CHAIN_HOOKNUM, 0); /* prerouting, in both */
-	nftnl_chain_set_s32(c, NFTNL_CHAIN_PRIO, -450);
-	return c;
-}
-
-/* Everything to the queue: nft's own expression, or the xtables target through nft_compat. */
-static struct nftnl_rule *rule_new(bool compat)
-{
-	struct nftnl_rule *r = nftnl_rule_alloc();
-	struct nftnl_expr *e = nftnl_expr_alloc(compat ? "target" : "queue");
-	struct xt_NFQ_info_v3 *info;
-
-	nftnl_rule_set_str(r, NFTNL_RULE_TABLE, TABLE);
-	nftnl_rule_set_str(r, NFTNL_RULE_CHAIN, CHAIN);
-	if (compat) {
-		info = calloc(1, sizeof(*info)); /* the expression's from here on */
-		if (!info)
-			abort();
-		info->queuenum = QUEUE;
-		info->queues_total = 1;
-		nftnl_expr_set_str(e, NFTNL_EXPR_TG_NAME, "NFQUEUE");
-		nftnl_expr_set_u32(e, NFTNL_EXPR_TG_REV, 3);
-		nftnl_expr_set(e, NFTNL_EXPR_TG_INFO, info, sizeof(*info));
-	} else {
-		nftnl_expr_set_u16(e, NFTNL_EXPR_QUEUE_NUM, QUEUE);
-		nftnl_expr_set_u16(e, NFTNL_EXPR_QUEUE_TOTAL, 1);
-	}
-	nftnl_rule_add_expr(r, e);
-	return r;
-}
-
-static struct nlmsghdr *put(struct mnl_nlmsg_batch *b, uint16_t type, uint16_t family,
-			    uint16_t flags)
-{
-	return nftnl_nlmsg_build_hdr(mnl_nlmsg_batch_current(b), type, family,
-				     (uint16_t)(NLM_F_CREATE | flags), 0);
-}
-
-/* Returns 0, or what the kernel said first. Only the rule is acknowledged: it comes last. */
-static int commit(struct mnl_nlmsg_batch *b)
-{
-	char buf[MNL_SOCKET_BUFFER_SIZE];
-	struct mnl_socket *nl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-	const struct nlmsghdr *nlh = (void *)buf;
-	int ret = -EIO;
-
-	if (!nl)
-		return -errno;
-	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) == 0 &&
-	    mnl_socket_sendto(nl, mnl_nlmsg_batch_head(b), mnl_nlmsg_batch_size(b)) > 0 &&
-	    readable(mnl_socket_get_fd(nl), DEADLINE_MS) &&
-	    mnl_socket_recvfrom(nl, buf, sizeof(buf)) > 0 && nlh->nlmsg_type == NLMSG_ERROR)
-		ret = ((const struct nlmsgerr *)mnl_nlmsg_get_payload(nlh))->error;
-	mnl_socket_close(nl);
-	return ret;
-}
-
-static int install_rule(uint16_t family, bool compat)
-{
-	_cleanup_(free_table) struct nftnl_table *t = table_new();
-	_cleanup_(free_chain) struct nftnl_chain *c = chain_new();
-	_cleanup_(free_rule) struct nftnl_rule *r = rule_new(compat);
-	char buf[MNL_SOCKET_BUFFER_SIZE * 2];
-	struct mnl_nlmsg_batch *b = mnl_nlmsg_batch_start(buf, MNL_SOCKET_BUFFER_SIZE);
-	int ret;
-
-	nftnl_batch_begin(mnl_nlmsg_batch_current(b), 0);
-	mnl_nlmsg_batch_next(b);
-	nftnl_table_nlmsg_build_payload(put(b, NFT_MSG_NEWTABLE, family, 0), t);
-	mnl_nlmsg_batch_next(b);
-	nftnl_chain_nlmsg_build_payload(put(b, NFT_MSG_NEWCHAIN, family, 0), c);
-	mnl_nlmsg_batch_next(b);
-	nftnl_rule_nlmsg_build_payload(put(b, NFT_MSG_NEWRULE, family, NLM_F_APPEND | NLM_F_ACK),
-				       r);
-	mnl_nlmsg_batch_next(b);
-	nftnl_batch_end(mnl_nlmsg_batch_current(b), 0);
-	mnl_nlmsg_batch_next(b);
-	ret = commit(b);
-	mnl_nlmsg_batch_stop(b);
-	return ret;
 }
 
 /* The reason whose counter, alone, is one; else -1. */
@@ -456,23 +335,17 @@ static void test_vectors(void **state)
 			assert_int_equal(fates[fate], fates_ip[fate]);
 }
 
-/* Tries each way to queue, the one that sees most first. Sets ip_family. */
+/* Tries the family that sees most first. Sets ip_family. */
 static int install_any_rule(void)
 {
-	static const struct {
-		uint16_t family;
-		bool compat;
-	} ways[] = {
-		{ NFPROTO_BRIDGE, false },
-		{ NFPROTO_BRIDGE, true },
-		{ NFPROTO_IPV4, false },
-		{ NFPROTO_IPV4, true },
-	};
-	int ret = -ENOENT;
+	static const uint16_t families[] = { NFPROTO_BRIDGE, NFPROTO_IPV4 };
+	struct nft *nft; /* open as long as this process is */
+	struct err err;
+	int ret = nft_open(&nft, &err) < 0 ? -EIO : -ENOENT;
 
-	for (size_t i = 0; i < ARRAY_SIZE(ways) && ret < 0; i++) {
-		ip_family = ways[i].family == NFPROTO_IPV4;
-		ret = install_rule(ways[i].family, ways[i].compat);
+	for (size_t i = 0; i < ARRAY_SIZE(families) && ret < 0 && ret != -EIO; i++) {
+		ip_family = families[i] == NFPROTO_IPV4;
+		ret = nft_tap(nft, families[i], -450, QUEUE);
 	}
 	if (ret < 0)
 		return ret;

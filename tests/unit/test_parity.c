@@ -493,6 +493,56 @@ static void test_view_tunnel(void **state)
 			 PARITY_SHOWN);
 }
 
+static void check_stack(const uint8_t *packet, size_t len, enum parity_unseen why)
+{
+	const struct parity_bytes bytes = { packet, len };
+
+	assert_int_equal(parity_stack(&bytes), why);
+}
+
+/* net/ipv4/ip_input.c, ip_rcv_core(): in that order. */
+static void test_stack(void **state)
+{
+	uint8_t p[LEN + 40];
+
+	(void)state;
+	check_stack(came, LEN, PARITY_SHOWN);
+	for (size_t len = 20; len < LEN; len++)
+		check_stack(came, len, PARITY_BAD_LENGTH);
+	for (size_t len = 0; len < 20; len++)
+		check_stack(came, len, PARITY_BAD_HEADER);
+	for (unsigned int first = 0; first < 256; first++) {
+		memset(p, 0, sizeof(p));
+		memcpy(p, came, 20);
+		p[0] = (uint8_t)first;
+		set16(p, 2, sizeof(p));
+		if (first >> 4 != 4 || (first & 15) < 5) {
+			check_stack(p, sizeof(p), PARITY_BAD_HEADER);
+			continue;
+		}
+		fix_checksum(p);
+		check_stack(p, sizeof(p), PARITY_SHOWN);
+		check_stack(p, (first & 15) * 4 - 1, PARITY_BAD_HEADER);
+		set16(p, 2, (uint16_t)((first & 15) * 4));
+		fix_checksum(p);
+		check_stack(p, sizeof(p), PARITY_SHOWN); /* padding */
+		set16(p, 2, (uint16_t)((first & 15) * 4 - 1));
+		fix_checksum(p);
+		check_stack(p, sizeof(p), PARITY_BAD_HEADER);
+		p[(first & 15) * 4 - 1] ^= 1;
+		check_stack(p, sizeof(p), PARITY_BAD_CHECKSUM);
+	}
+	memcpy(p, came, LEN);
+	for (size_t i = 0; i < LEN; i++) {
+		p[i] ^= 0x80;
+		check_stack(p, LEN,
+			    i == 0   ? PARITY_BAD_HEADER
+			    : i < 20 ? PARITY_BAD_CHECKSUM
+				     : PARITY_SHOWN);
+		p[i] ^= 0x80;
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -502,7 +552,7 @@ int main(void)
 		cmocka_unit_test(test_two_zeros),   cmocka_unit_test(test_any_bytes),
 		cmocka_unit_test(test_said),        cmocka_unit_test(test_report),
 		cmocka_unit_test(test_claim),       cmocka_unit_test(test_view),
-		cmocka_unit_test(test_view_tunnel),
+		cmocka_unit_test(test_view_tunnel), cmocka_unit_test(test_stack),
 	};
 
 	return cmocka_run_group_tests_name("parity", tests, NULL, NULL);
