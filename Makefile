@@ -10,13 +10,15 @@ BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpf
 Q       := $(if $(V),,@)
 say      = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
 
-# Debian and Ubuntu packages: to build and run, to test, and (VM=1) to test on other kernels.
+# Debian and Ubuntu packages: to build and run, to test, (VM=1) to test on other kernels, and (BROWSER=1) to look at
+# pages: 300 MB that only make test needs, and who wants to see make demo does not.
 DEPS     = make gcc libc6-dev linux-libc-dev clang llvm bpftool pkg-config libbpf-dev libelf-dev \
 	   libnetfilter-queue-dev libnftnl-dev libmnl-dev libcyaml-dev libyaml-dev libjansson-dev \
 	   libevent-dev libcap-ng-dev libpcap-dev scdoc
 DEPS    += libcmocka-dev libclang-rt-dev clang-format-14 clang-tidy-14 shellcheck iproute2 nftables iptables \
 	   procps ethtool jq util-linux
 DEPS_VM  = qemu-system-x86 busybox-static netbase cpio xz-utils ca-certificates
+DEPS_BROWSER = chromium-headless-shell fonts-dejavu-core
 
 PKGS     = libbpf libnetfilter_queue libnftnl libmnl libcyaml yaml-0.1 jansson libevent_core libcap-ng libpcap
 WARN     = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
@@ -55,8 +57,8 @@ help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 # Nothing but this target installs. Prints what it would do when it may not.
-deps: ## install the missing packages (VM=1: also those of the VM tier)
-	@missing=; for p in $(DEPS) $(if $(VM),$(DEPS_VM)); do \
+deps: ## install the missing packages (VM=1, BROWSER=1: also those of the VM tier, and a browser)
+	@missing=; for p in $(DEPS) $(if $(VM),$(DEPS_VM)) $(if $(BROWSER),$(DEPS_BROWSER)); do \
 		dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || missing="$$missing $$p"; \
 	done; \
 	[ -z "$$missing" ] && exit 0; \
@@ -75,7 +77,8 @@ demo: deps ## migrate live traffic in a throw-away lab (VM=1: inside a qemu gues
 	$(Q)$(MAKE) --no-print-directory all tests
 	$(Q)$(if $(VM),tests/vm/run.sh demo,tests/lab/demo.sh)
 
-test: deps ## every tier that can run here
+test: ## every tier that can run here
+	$(Q)$(MAKE) --no-print-directory deps BROWSER=1
 	$(Q)$(MAKE) --no-print-directory all tests
 	$(Q)tests/run.sh $(TIERS)
 

@@ -40,6 +40,8 @@ static const struct verb {
 	{ "migrate", "restore", migrate_cmd_restore,
 	  "-c FILE [--dry-run]\tthe rules that were there, as they were" },
 	{ "migrate", "status", migrate_cmd_status, "-c FILE\tstate, counters, problems" },
+	{ "migrate", "report", migrate_cmd_report,
+	  "-c FILE [--out FILE]\tall that the journal has, as one HTML page" },
 	{ "parity", "replay", parity_cmd_replay,
 	  "FILE.pcap -c FILE [--live-queue] [--example DIR]\ta capture through both paths, compared" },
 	{ "parity", "live", parity_cmd_live,

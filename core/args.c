@@ -23,7 +23,8 @@ enum {
 	OPT_EXAMPLE,
 	OPT_FOR,
 	OPT_BOUND,
-	OPT_LIVE_QUEUE
+	OPT_LIVE_QUEUE,
+	OPT_OUT
 };
 
 static const struct option options[] = {
@@ -41,6 +42,7 @@ static const struct option options[] = {
 	{ "for", required_argument, NULL, OPT_FOR },
 	{ "bound", required_argument, NULL, OPT_BOUND },
 	{ "live-queue", no_argument, NULL, OPT_LIVE_QUEUE },
+	{ "out", required_argument, NULL, OPT_OUT },
 	{ 0 },
 };
 
@@ -138,6 +140,8 @@ static bool allowed(int opt, unsigned int want)
 		return want & ARGS_LIVE;
 	case OPT_LIVE_QUEUE:
 		return want & ARGS_LIVE_QUEUE;
+	case OPT_OUT:
+		return want & ARGS_OUT;
 	default:
 		return true;
 	}
@@ -197,6 +201,9 @@ static void take(int opt, struct args *args, struct split *split)
 		break;
 	case OPT_LIVE_QUEUE:
 		args->live_queue = true;
+		break;
+	case OPT_OUT:
+		args->out = optarg;
 		break;
 	}
 }

@@ -19,6 +19,7 @@ enum args_want {
 	ARGS_EXAMPLE = 1 << 8, /* --example DIR */
 	ARGS_LIVE = 1 << 9, /* --for DURATION, --bound SHARE */
 	ARGS_LIVE_QUEUE = 1 << 10, /* --live-queue */
+	ARGS_OUT = 1 << 11, /* --out FILE */
 };
 
 struct args {
@@ -30,6 +31,7 @@ struct args {
 	uint64_t for_ns; /* --for; without --bound a minute unless given, else 0: no limit */
 	double bound; /* --bound, in 0..1; 0: not given */
 	bool live_queue;
+	const char *out; /* --out, or NULL */
 	struct share share; /* ARGS_SPLIT: what was asked for */
 	bool json;
 	bool dry_run;

@@ -50,6 +50,7 @@ struct share {
 };
 
 struct policy {
+	const char *file; /* what policy_load() read: the caller's string */
 	char interface[IFNAMSIZ];
 	struct df_policy df;
 	struct {

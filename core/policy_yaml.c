@@ -824,6 +824,7 @@ int policy_load(const char *path, struct policy *out, struct err *err)
 	if (r)
 		return r;
 	policy_defaults(&p);
+	p.file = path;
 	r = name(&s, "interface", 0, t->interface, p.interface) ?:
 		    match_read(&s, t, &p.df) ?:
 		    action_read(&s, t, &p.df) ?:

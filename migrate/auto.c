@@ -235,14 +235,17 @@ static bool record(struct rollout *r, const struct auto_second *s)
 	char share[32];
 
 	for (unsigned int i = 0; i < s->n_gates; i++)
-		json_array_append_new(gates, json_pack("[s, s, s]", s->gate[i].name,
+		json_array_append_new(gates, json_pack("[s, s, s, s]", s->gate[i].name,
 						       gate_verdict_name[s->gate[i].verdict],
-						       s->gate[i].reading));
+						       s->gate[i].reading, s->gate[i].limit));
 	return journal_write(&r->journal, "gates",
-			     json_pack("{s:i, s:s, s:f, s:f, s:I, s:o}", "step", (int)s->step,
-				       "share", share_format(&s->share, share, sizeof(share)),
-				       "xdp_rate", s->xdp_rate, "nfqueue_rate", s->nfqueue_rate,
-				       "samples", (json_int_t)s->samples, "gates", gates),
+			     json_pack("{s:s, s:i, s:s, s:f, s:f, s:I, s:o, s:o*}", "state",
+				       r->now.failed ? "unknown" : machine_state_name[s->state],
+				       "step", (int)s->step, "share",
+				       share_format(&s->share, share, sizeof(share)), "xdp_rate",
+				       s->xdp_rate, "nfqueue_rate", s->nfqueue_rate, "samples",
+				       (json_int_t)s->samples, "gates", gates, "counters",
+				       r->now.failed ? NULL : machine_counters(&r->now.status)),
 			     true, &r->err) == 0;
 }
 

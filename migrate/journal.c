@@ -112,6 +112,47 @@ int journal_write(struct journal *journal, const char *event, json_t *more, bool
 	return ret;
 }
 
+/* What some file systems leave of a line that a crash cut off. */
+static void blank_nuls(char *text, size_t len)
+{
+	for (char *nul = memchr(text, '\0', len); nul; nul = memchr(nul, '\0', text + len - nul))
+		*nul = ' ';
+}
+
+int journal_read(const char *instance, void (*line)(void *ctx, json_t *line), void *ctx,
+		 uint64_t *unreadable, struct err *err)
+{
+	_cleanup_file_ FILE *file = NULL;
+	_cleanup_free_ char *text = NULL;
+	char path[PATH_MAX];
+	uint64_t bad = 0;
+	size_t size = 0;
+	ssize_t len;
+
+	journal_path(instance, path);
+	file = fopen(path, "re");
+	if (!file && errno == ENOENT)
+		return err_set(err, N2X_INACTIVE, "%s: no journal (%s): nothing was migrated here",
+			       instance, path);
+	if (!file)
+		return err_set(err, N2X_SYSTEM, "journal: %s: %s", path, strerror(errno));
+	while ((len = getline(&text, &size, file)) > 0) {
+		json_t *object;
+
+		blank_nuls(text, (size_t)len);
+		object = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+		if (json_is_object(object))
+			line(ctx, object);
+		else
+			bad++;
+		json_decref(object);
+	}
+	if (ferror(file))
+		return err_set(err, N2X_SYSTEM, "journal: %s: cannot read", path);
+	*unreadable = bad;
+	return 0;
+}
+
 json_t *journal_last(const char *instance)
 {
 	_cleanup_free_ char *text = malloc(LINE_MAX_BYTES + 1);
@@ -130,9 +171,7 @@ json_t *journal_last(const char *instance)
 	if (got <= 0)
 		return NULL;
 	text[got] = '\0';
-	/* What some file systems leave of a line that a crash cut off. */
-	for (char *nul = memchr(text, '\0', got); nul; nul = memchr(nul, '\0', text + got - nul))
-		*nul = ' ';
+	blank_nuls(text, (size_t)got);
 	/* From the back: the first that ends, and is JSON. */
 	while ((end = strrchr(text, '\n'))) {
 		json_t *line;

@@ -35,5 +35,12 @@ void journal_close(struct journal *journal);
 int journal_write(struct journal *journal, const char *event, json_t *more, bool sync,
 		  struct err *err);
 
+/*
+ * Calls line() for each line in order; the object is released after. What a crash or a full disk cut off
+ * is counted in *unreadable. Returns 0, -N2X_INACTIVE when there is no journal, or -N2X_SYSTEM.
+ */
+int journal_read(const char *instance, void (*line)(void *ctx, json_t *line), void *ctx,
+		 uint64_t *unreadable, struct err *err);
+
 /* The last whole line of the instance's journal, to be released; NULL when there is none. */
 json_t *journal_last(const char *instance);

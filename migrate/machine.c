@@ -9,6 +9,7 @@
 
 #include "core/instance.h"
 #include "core/util.h"
+#include "migrate/environment.h"
 
 #define LOCK_LIMIT_MS    1000 /* a move of the share takes milliseconds */
 #define EFFECT_LIMIT_NS  100000000U
@@ -105,19 +106,23 @@ static void find_problems(struct machine_status *status)
 				"known");
 }
 
+void machine_count(struct machine_status *status)
+{
+	const uint64_t *reason = status->xdp.reason;
+
+	status->cleared = cleared(reason);
+	status->matched = status->cleared + reason[DF_NOT_SELECTED] + reason[DF_LEASE_EXPIRED];
+	status->arriving = status->matched + reason[DF_NO_DF] + reason[DF_BELOW_MIN];
+}
+
 int machine_status(const struct policy *policy, struct machine_status *out, struct err *err)
 {
 	struct machine_status status = { .state = MACHINE_IDLE };
 	int ret = xdp_read(policy->interface, &status.xdp, err);
 
 	if (ret == 0) {
-		const uint64_t *reason = status.xdp.reason;
-
 		status.state = state_of(&status.xdp);
-		status.cleared = cleared(reason);
-		status.matched = status.cleared + reason[DF_NOT_SELECTED] +
-				 reason[DF_LEASE_EXPIRED];
-		status.arriving = status.matched + reason[DF_NO_DF] + reason[DF_BELOW_MIN];
+		machine_count(&status);
 	} else if (ret != -N2X_INACTIVE) {
 		return ret;
 	}
@@ -178,6 +183,13 @@ static int start_anew(const struct policy *policy, int lock, struct err *err)
 	return 0;
 }
 
+json_t *machine_counters(const struct machine_status *status)
+{
+	return json_pack("{s:I, s:I, s:I, s:I}", "matched", (json_int_t)status->matched, "cleared",
+			 (json_int_t)status->cleared, "handled", (json_int_t)status->nfq.handled,
+			 "leaked", (json_int_t)status->nfq.nft.leaked);
+}
+
 int machine_intend(struct journal *journal, const char *what, json_t *more, struct err *err)
 {
 	json_t *line = json_pack("{s:s}", "do", what);
@@ -222,6 +234,22 @@ static int attach(const struct policy *policy, struct machine_start *start, int 
 			      : xdp_attach(policy, start->local_only, (uint32_t)generation, err);
 }
 
+/* A rollout that begins, for its report: what it runs on. Its lines have its generation from here on. */
+static void record_begin(const struct policy *policy, struct journal *journal)
+{
+	struct machine_status now;
+	struct err ignored;
+
+	if (machine_status(policy, &now, &ignored) < 0 ||
+	    now.xdp.ctl.generation == journal->generation)
+		return;
+	journal->generation = now.xdp.ctl.generation;
+	journal_write(journal, "environment",
+		      json_pack("{s:o, s:o}", "environment", environment_json(policy, &now.xdp),
+				"counters", machine_counters(&now)),
+		      true, &ignored);
+}
+
 int machine_start(const struct policy *policy, struct machine_start *start, struct journal *journal,
 		  struct err *err)
 {
@@ -242,6 +270,8 @@ int machine_start(const struct policy *policy, struct machine_start *start, stru
 	ret = fallback_adopt(policy, err);
 	if (ret == 0)
 		ret = attach(policy, start, lock, err);
+	if (ret == 0)
+		record_begin(policy, journal);
 	return machine_did(journal, "start", ret, err);
 }
 
@@ -314,14 +344,15 @@ static int move(const struct policy *policy, const struct machine_status *now,
 	return ret;
 }
 
-static json_t *move_json(const struct xdp_raise *raise, uint32_t generation)
+static json_t *move_json(const struct xdp_raise *raise, const struct machine_status *now)
 {
 	char from[32], to[32];
 
-	return json_pack("{s:s, s:s, s:i, s:i}", "from",
+	return json_pack("{s:s, s:s, s:i, s:i, s:o}", "from",
 			 share_format(&raise->from, from, sizeof(from)), "to",
 			 share_format(&raise->to, to, sizeof(to)), "step", (int)raise->step,
-			 "generation", (int)generation);
+			 "generation", (int)now->xdp.ctl.generation, "counters",
+			 machine_counters(now));
 }
 
 int machine_raise(const struct policy *policy, const struct machine_raise *how,
@@ -341,7 +372,7 @@ int machine_raise(const struct policy *policy, const struct machine_raise *how,
 	if (ret < 0)
 		return ret;
 	raise.from = (struct share){ status.xdp.ctl.share_kind, status.xdp.ctl.share_n };
-	ret = machine_intend(journal, "share", move_json(&raise, status.xdp.ctl.generation), err);
+	ret = machine_intend(journal, "share", move_json(&raise, &status), err);
 	return ret < 0 ? ret
 		       : machine_did(journal, "share", move(policy, &status, &raise, out, err),
 				     err);

@@ -75,6 +75,12 @@ struct machine_move {
 
 uint64_t machine_now_ns(void);
 
+/* matched, cleared and arriving, of what xdp has. */
+void machine_count(struct machine_status *status);
+
+/* What is counted, for the journal: a report makes packets and rates of two such readings. */
+json_t *machine_counters(const struct machine_status *status);
+
 /* M5: {"event": "intent", "do": what, …more}, on the disk when it returns 0. And what became of it, as
  * far as that can be written; returns ret. */
 int machine_intend(struct journal *journal, const char *what, json_t *more, struct err *err);

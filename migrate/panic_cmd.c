@@ -41,6 +41,28 @@ static void panic_one(const char *instance, unsigned int version, void *ctx)
 		printf("%s: share 0: XDP takes nothing any more\n", instance);
 }
 
+/* For who wants to know later (journal J2): only where there is a journal, and not waited for. */
+static void panic_record(const char *instance)
+{
+	json_t *last = journal_last(instance);
+	struct journal journal = { .fd = -1 };
+	struct machine_status status = { 0 };
+	struct err ignored;
+
+	if (last && xdp_read(instance, &status.xdp, &ignored) == 0 &&
+	    journal_open(instance, &journal, &ignored) == 0) {
+		machine_count(&status);
+		journal.generation = status.xdp.ctl.generation;
+		journal_write(&journal, "panic",
+			      json_pack("{s:{s:I, s:I}}", "counters", "matched",
+					(json_int_t)status.matched, "cleared",
+					(json_int_t)status.cleared),
+			      false, &ignored);
+		journal_close(&journal);
+	}
+	json_decref(last);
+}
+
 /* When all are at 0: none may be raised by a command that was under way. */
 static void panic_settle(const char *instance, unsigned int version, void *ctx)
 {
@@ -51,6 +73,7 @@ static void panic_settle(const char *instance, unsigned int version, void *ctx)
 		return;
 	if (machine_settle(instance, &panic->err) < 0)
 		log_info("%s", panic->err.text);
+	panic_record(instance);
 }
 
 /* Needs the pinned map and nothing else: no configuration, no lock, no state directory, no other

@@ -162,24 +162,25 @@ static int check_way_back(const struct policy *policy, const struct machine_stat
 
 /* J2: the journal hears of it, if it can. */
 static void record(struct journal *journal, const struct rollback_how *how,
-		   const struct rollback *did, int ret, const struct err *err)
+		   const struct machine_status *was, const struct rollback *did, int ret,
+		   const struct err *err)
 {
 	struct err ignored;
 	char before[32];
 
 	if (!journal)
 		return;
-	journal_write(journal, "rollback",
-		      json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "reason",
-				how->reason, "from",
-				share_format(&did->before, before, sizeof(before)), "rung",
-				rollback_rung_name[did->rung], "write_ns",
-				(json_int_t)did->write_ns, "effect_ns", (json_int_t)did->effect_ns,
-				"verify_ns", (json_int_t)did->verify_ns, "matched",
-				(json_int_t)did->matched, "nfqueue_handled",
-				(json_int_t)did->nfq_handled, "leaked", (json_int_t)did->leaked,
-				"result", ret < 0 ? err->text : "verified"),
-		      true, &ignored);
+	journal_write(
+		journal, "rollback",
+		json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o}", "reason",
+			  how->reason, "from", share_format(&did->before, before, sizeof(before)),
+			  "rung", rollback_rung_name[did->rung], "write_ns",
+			  (json_int_t)did->write_ns, "effect_ns", (json_int_t)did->effect_ns,
+			  "verify_ns", (json_int_t)did->verify_ns, "matched",
+			  (json_int_t)did->matched, "nfqueue_handled", (json_int_t)did->nfq_handled,
+			  "leaked", (json_int_t)did->leaked, "result",
+			  ret < 0 ? err->text : "verified", "counters", machine_counters(was)),
+		true, &ignored);
 }
 
 int rollback(const struct policy *policy, const struct rollback_how *how, struct journal *journal,
@@ -206,7 +207,7 @@ int rollback(const struct policy *policy, const struct rollback_how *how, struct
 	if (ret == 0 && before.nfq.running)
 		ret = check_carried(policy, &before, &did, err);
 	did.verify_ns = machine_now_ns() - start;
-	record(journal, how, &did, ret, err);
+	record(journal, how, &before, &did, ret, err);
 	*out = did;
 	return ret;
 }

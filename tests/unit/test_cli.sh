@@ -64,7 +64,7 @@ usage "an option first" "--json is not a verb" --json
 
 echo "# options"
 for verb in "run nfqueue" "run xdp" "migrate start" "migrate full" "migrate auto" "migrate confirm 1" "migrate hold" \
-	"migrate resume" "migrate extend" "migrate rollback" "migrate done" "migrate restore" "migrate status" \
+	"migrate resume" "migrate extend" "migrate rollback" "migrate done" "migrate restore" "migrate status" "migrate report" \
 	"parity replay FILE"; do
 	# shellcheck disable=SC2086
 	{
@@ -91,6 +91,8 @@ usage "status: --dry-run" "--dry-run is not an option" migrate status -c "$CONF"
 usage "start: --detach" "--detach is not an option" migrate start -c "$CONF" --detach
 usage "full: --local-only" "--local-only is not an option" migrate full -c "$CONF" --local-only
 usage "rollback: --allow-link-reset alone" "goes with --detach" migrate rollback -c "$CONF" --allow-link-reset
+usage "report: --out alone" "--out needs a value" migrate report -c "$CONF" --out
+usage "status: --out" "--out is not an option" migrate status -c "$CONF" --out "$DIR/x"
 usage "--json=1" "--json" migrate status -c "$CONF" --json=1
 usage "panic: two" "'br1' is too much" panic br0 br1
 usage "panic: -c" "--config is not an option" panic -c "$CONF"

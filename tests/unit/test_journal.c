@@ -512,6 +512,43 @@ static void test_writers(void **state)
 		assert_int_equal(next[i], LINES);
 }
 
+struct seen {
+	unsigned int n;
+	char events[64];
+};
+
+static void see(void *ctx, json_t *line)
+{
+	struct seen *seen = ctx;
+
+	seen->n++;
+	snprintf(seen->events + strlen(seen->events), sizeof(seen->events) - strlen(seen->events),
+		 "%s ", json_string_value(json_object_get(line, "event")) ?: "-");
+}
+
+static void test_read(void **state)
+{
+	static const char content[] = "{\"event\":\"a\"}\n{\"event\":\"cut\n\0\0\0\0\n[1]\n\n"
+				      "{\"event\":\"b\"}\n\0\0{}\n{\"event\":\"c\"}\n{\"event\":";
+	struct seen seen = { 0 };
+	uint64_t unreadable = 77;
+	struct err err = { "" };
+
+	(void)state;
+	assert_int_equal(journal_read("br0", see, &seen, &unreadable, &err), -N2X_INACTIVE);
+	assert_string_equal(err.text, "br0: no journal (" FILE_AT "): nothing was migrated here");
+	assert_int_equal(unreadable, 77);
+	write_file(content, sizeof(content) - 1);
+	assert_int_equal(journal_read("br0", see, &seen, &unreadable, &err), 0);
+	assert_string_equal(seen.events, "a b - c ");
+	assert_int_equal(seen.n, 4);
+	assert_int_equal(unreadable, 5);
+	assert_int_equal(unlink(FILE_AT), 0);
+	assert_int_equal(mkdir(FILE_AT, 0755), 0);
+	assert_int_equal(journal_read("br0", see, &seen, &unreadable, &err), -N2X_SYSTEM);
+	assert_int_equal(seen.n, 4);
+}
+
 #define journal_test(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int main(void)
@@ -530,6 +567,7 @@ int main(void)
 		journal_test(test_in_the_way),
 		journal_test(test_closed),
 		journal_test(test_writers),
+		journal_test(test_read),
 	};
 
 	umask(022);
