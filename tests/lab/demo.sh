@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# make demo: live traffic goes from the old daemon to our NFQUEUE path, to XDP step by step, back at once, and to the
-# end. Exits non-zero if one packet was lost, doubled, leaked or not counted. Writes build/demo/result.json.
+# make demo: live traffic goes from the old daemon to our NFQUEUE path, to XDP step by step by hand, back at once, and by
+# migrate auto to the end. Exits non-zero if one packet was lost, doubled, leaked or not counted. Writes
+# build/demo/result.json, and report.html as migrate report makes it.
 # shellcheck disable=SC2016 # jq and awk have variables of their own
 set -u -o pipefail
 # shellcheck source=tests/lab/lab.sh
@@ -28,6 +29,7 @@ cat >$CONF <<-END
 	action:   { clear-df: { min-length: 0 }, ip-id: keep }
 	xdp:      { attach: [ens5], mode: auto }
 	nfqueue:  { queue: 1, threads: 1, fail: open }
+	rollout:  { steps: [1/10, 1/2, all], hold: 2s, confirm-within: 10m }
 END
 
 die() {
@@ -61,11 +63,13 @@ lost_now() {
 	field .lost
 }
 
-# step NAME: lets traffic run, and prints what each path did in that time.
+# step NAME [CMD…]: lets traffic run, or CMD, and prints what each path did in that time.
 step() {
 	local name=$1 before after row lost
+	shift
+	[ $# -gt 0 ] || set -- sleep "$SECONDS_A_STEP"
 	before=$(snapshot) || die "no snapshot"
-	sleep "$SECONDS_A_STEP"
+	"$@" || die "$name failed"
 	after=$(snapshot) || die "no snapshot"
 	lost=$(lost_now)
 	row=$(jq -cn --arg name "$name" --arg at "$(since_start)" --argjson a "$before" --argjson b "$after" \
@@ -97,6 +101,17 @@ old_to_ours() {
 	OLD_FINAL=$(field .handled)
 }
 
+# The policy's steps, each on evidence; it waits to be confirmed at the last.
+auto() {
+	start auto in_gw "$N2X" migrate auto -c "$CONF" --json && wait_line auto '*"event":"step"*"share":"all"*'
+}
+
+confirm() {
+	local generation
+	generation=$(n2x migrate status -c $CONF --json | jq .generation)
+	n2x migrate confirm "$generation" -c "$CONF" && wait_daemon auto
+}
+
 lab_up || die "the lab could not be set up"
 mkdir -p "$OUT"
 echo "gateway in namespaces, $RATE packets/s of UDP up to 8951 bytes through VXLAN; kernel $(uname -r), $CPUS CPUs"
@@ -119,8 +134,9 @@ n2x migrate full -c $CONF || die "full failed"
 step "all"
 n2x panic br0 || die "panic failed"
 step "panic: NFQUEUE"
-n2x migrate full -c $CONF || die "full failed"
-step "all again"
+step "migrate auto" auto
+confirm || die "confirm failed"
+step "confirmed"
 LEAKS=$(n2x migrate status -c $CONF --json | jq .leaks)
 n2x migrate "done" -c $CONF || die "done failed"
 step "done"
@@ -132,6 +148,7 @@ stop_daemon sink
 SINK=$REPLY
 wait_daemon nfqueue || die "the NFQUEUE path ended badly"
 STATUS=$(n2x migrate status -c $CONF --json)
+{ REPORT=$(n2x migrate report -c $CONF --json) && n2x migrate report -c $CONF --out "$OUT/report.html"; } || die "report failed"
 { n2x panic br0 && n2x migrate rollback -c $CONF --detach --allow-link-reset; } >/dev/null || die "detach failed"
 
 # What was handled while a step was changed, and by whom: with it the columns add up to what was sent.
@@ -164,7 +181,9 @@ check "1/10 within the number of CPUs" "$(r '.cpus as $c | .steps[] | select(.na
 	(.xdp - .matched / 10 | fabs) < $c')" true
 check "1/2 within the number of CPUs" "$(r '.cpus as $c | .steps[] | select(.name == "split 1/2") |
 	(.xdp - .matched / 2 | fabs) < $c')" true
-check "rate reached" "$(r '.rate as $r | (.steps | map(.old + .nfqueue + .xdp) | add) >=
-	0.95 * $r * '"$SECONDS_A_STEP"' * (.steps | length)')" true
-echo "result: ${OUT#"$LAB_ROOT"/}/result.json"
+check "rate reached" "$(r '.rate as $r | (.steps | map(select(.name != "migrate auto"))) | (map(.old + .nfqueue + .xdp) | add) >=
+	0.95 * $r * '"$SECONDS_A_STEP"' * length')" true
+check "report: rollouts" "$(jq -r '.rollouts | map("\(.outcome): \(.moves | map(.to) | join(" "))") | join(", ")' <<<"$REPORT")" \
+	"rolled back: 1/10 1/2 all 0, done: 1/10 1/2 all"
+echo "result: ${OUT#"$LAB_ROOT"/}/result.json; report, for a browser: ${OUT#"$LAB_ROOT"/}/report.html"
 finish
