@@ -43,7 +43,7 @@ start_daemon source in_src "$LAB_BIN/source" -i mirror0 -m "$LAB_MAC" -r 10000
 
 mapfile -t -d $'\1' blocks < <(awk '/^```sh/ { on = 1; next } /^```/ { if (on) printf "\1"; on = 0 } on' \
 	"$LAB_ROOT/MIGRATION.md")
-check "command blocks in the guide" "${#blocks[@]}" 16
+check "command blocks in the guide" "${#blocks[@]}" 17
 handled=0
 for block in "${blocks[@]}"; do
 	in_gw bash -eu -c "$block"
