@@ -16,7 +16,7 @@ DEPS     = make gcc libc6-dev linux-libc-dev clang llvm bpftool pkg-config libbp
 	   libnetfilter-queue-dev libnftnl-dev libmnl-dev libcyaml-dev libyaml-dev libjansson-dev \
 	   libevent-dev libcap-ng-dev libpcap-dev scdoc
 DEPS    += libcmocka-dev libclang-rt-dev clang-format-14 clang-tidy-14 shellcheck iproute2 nftables iptables \
-	   procps ethtool jq util-linux
+	   procps ethtool jq util-linux iperf3 tcpdump iputils-ping netcat-openbsd
 DEPS_VM  = qemu-system-x86 busybox-static netbase cpio xz-utils ca-certificates
 DEPS_BROWSER = chromium-headless-shell fonts-dejavu-core
 
