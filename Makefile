@@ -49,7 +49,7 @@ FUZZ_BIN := $(patsubst %.c,$(BUILD)/%,$(FUZZ_SRC))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all deps demo test lint asan fuzz faults bench help install clean tests vm
+.PHONY: all deps demo test lint asan fuzz faults parity bench help install clean tests vm
 
 all: $(BUILD)/nfq2xdp ## build the binary: build/nfq2xdp
 
@@ -91,6 +91,10 @@ bench: deps ## what the lease costs a packet
 faults: deps ## the fault suite in its long form: 100 cycles, every kill point (make test has a short one)
 	$(Q)$(MAKE) --no-print-directory all tests
 	$(Q)tests/faults/run.sh
+
+parity: deps ## seeded defects, and 10,000,000 packets without one (make test has 1,000,000)
+	$(Q)$(MAKE) --no-print-directory all tests
+	$(Q)PARITY_PACKETS=10000000 tests/run.sh bpf/test_replay_defects
 
 tests: $(TEST_BIN) $(LAB_BIN) $(BUILD)/tests/faults/foreign.bpf.o
 

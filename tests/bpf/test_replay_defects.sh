@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# One mistake at a time in what the XDP program is made of, and only there: parity replay of the vectors finds it, by
-# its name and on its side, and nothing else.
+# One mistake at a time, in what the XDP program is made of, in the handler or in the rule, and only there: parity replay
+# of the vectors finds it, by its name and on its side, and nothing else. And it finds nothing in PARITY_PACKETS packets
+# without a mistake. Both go to build/parity/result.json.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 BUILD=$(realpath -m "${BUILD:-build}")
@@ -11,7 +12,9 @@ DIR=$(mktemp -d) || exit 1
 trap 'rm -rf "$DIR"' EXIT
 # shellcheck source=tests/check.sh
 . tests/check.sh
-TREE=$DIR/tree BPF=xdp/nfq2xdp.bpf.c PACKET=core/packet.h
+TREE=$DIR/tree BPF=xdp/nfq2xdp.bpf.c PACKET=core/packet.h HANDLER=nfq-fallback/nfq_handler.c RULE=rules/nft_rule.c
+PACKETS=${PARITY_PACKETS:-1000000}
+RESULTS=()
 "$BUILD/tests/bpf/test_replay" write "$DIR" || exit 1
 "$BUILD/nfq2xdp" parity replay "$DIR/keep.ethernet.pcap" -c "$DIR/keep.yaml" >"$DIR/out" 2>&1
 [ $? != 6 ] || { cat "$DIR/out"; exit 77; }
@@ -28,6 +31,10 @@ for part in core rules nfq-fallback migrate main.o main.d; do cp -a "$BUILD/$par
 build() {
 	sed 's|"core/packet.h"|"core/packet_xdp.h"|' $BPF >"$TREE/$BPF"
 	cp $PACKET "$TREE/core/packet_xdp.h"
+	local right
+	for right in $HANDLER $RULE; do
+		cmp -s "$right" "$TREE/$right" || cp "$right" "$TREE/$right"
+	done
 	local file=$TREE/${1/packet.h/packet_xdp.h}
 	cp "$file" "$DIR/before"
 	sed -i "$2" "$file"
@@ -36,19 +43,34 @@ build() {
 		{ tail -5 "$DIR/make"; return 1; }
 }
 
-# defect NAME POLICY EXPECTED FILE SCRIPT: EXPECTED is the exit code, and each class with the side it is charged to.
+# Each class of $DIR/json, with the side it is charged to.
+classes() {
+	jq -r '[.classes | to_entries[] | .key as $c | .value | to_entries[] | select(.value > 0) | "\($c):\(.key)"]
+		| join(" ")' "$DIR/json"
+}
+
+# found NAME ACTUAL EXPECTED: a check that is written down, too.
+found() {
+	check "$@"
+	RESULTS+=("$(jq -nc --arg name "$1" --arg class "${3#1 }" --argjson found "$([ "$2" = "$3" ] && echo true || echo false)" \
+		'{$name, $class, $found}')")
+}
+
+# defect NAME POLICY EXPECTED FILE SCRIPT [OPTION…]: EXPECTED is the exit code, and the classes.
 defect() {
 	local name=$1 policy=$2 expected=$3 rc
-	build "$4" "$5" || { check "$name" "not built" "built"; return; }
-	"$TREE/build/nfq2xdp" parity replay "$DIR/$policy.ethernet.pcap" -c "$DIR/$policy.yaml" --json >"$DIR/json" 2>"$DIR/err"
+	build "$4" "$5" || { found "$name" "not built" "$expected"; return; }
+	shift 5
+	"$TREE/build/nfq2xdp" parity replay "$DIR/$policy.ethernet.pcap" -c "$DIR/$policy.yaml" --json "$@" >"$DIR/json" 2>"$DIR/err"
 	rc=$?
-	check "$name" "$rc $(jq -r '[.classes | to_entries[] | .key as $c | .value | to_entries[] | select(.value > 0)
-		| "\($c):\(.key)"] | join(" ")' "$DIR/json")" "$expected"
+	found "$name" "$rc $(classes)" "$expected"
 }
 
 behind_rewrite() { printf 's/reason = (int)df_rewrite(&policy, &pkt);/{ reason = (int)df_rewrite(\\&policy, \\&pkt); %s }/' "$1"; }
 
-defect "no defect" keep "0 " $BPF 's/int reason;/int reason; volatile int other = 1; (void)other;/'
+build $BPF 's/int reason;/int reason; volatile int other = 1; (void)other;/' &&
+	"$TREE/build/nfq2xdp" parity replay "$DIR/keep.ethernet.pcap" -c "$DIR/keep.yaml" --json >"$DIR/json"
+check "no defect" "$? $(classes)" "0 "
 defect "checksum: a bit" keep "1 ip-checksum-wrong:xdp" $BPF "$(behind_rewrite 'pkt.ip->check ^= 1;')"
 
 # Ten of each class, before and after: one byte is between the two sides.
@@ -110,10 +132,85 @@ defect "dropped" keep "1 dropped:xdp" $BPF "$(behind_rewrite 'count->reason[reas
 defect "not counted" keep "1 counter:xdp" $BPF 's/reason < DF_REASON_MAX)/reason < DF_REASON_MAX \&\& reason != DF_NO_DF)/'
 defect "counted, not done" keep "1 counter:xdp df-not-cleared:xdp" $BPF \
 	's/reason = (int)df_rewrite(&policy, &pkt);/reason = DF_CLEARED;/'
+defect "802.1ad is not looked into" keep "1 df-not-cleared:xdp" $PACKET 's/DF_BE16(ETH_P_8021AD)/DF_BE16(1)/'
+defect "checksum: 0 as 0xffff" keep "1 other-header-field:behind other-header-field:xdp" $PACKET \
+	's/return (__u16)~sum;/return (__u16)~sum ? (__u16)~sum : 0xffff;/'
+defect "MF is cleared too" keep "1 other-header-field:xdp" $PACKET '/define DF_IP_DF/s/0x4000/0x6000/'
+defect "first fragments are left" keep "1 df-not-cleared:xdp" $PACKET '/define DF_IP_OFFSET/s/0x1fff/0x3fff/'
+defect "every second packet" keep "1 counter:xdp df-not-cleared:xdp" $BPF \
+	's/bpf_jiffies64(), &count->nth, &pkt)/bpf_jiffies64(), \&count->nth, \&pkt) == DF_GO_ON \&\& count->nth++ % 2 ? DF_GO_ON : DF_CLEARED/'
+defect "VXLAN: the I flag is not asked" vxlan "1 payload:xdp seen-only-by-xdp:xdp" $PACKET \
+	's/if (!(DF_HOST32(vxlan->flags_be) & 0x08000000))/if (0)/'
 defect "VXLAN: every VNI" vxlan "1 df-cleared-wrongly:xdp seen-only-by-xdp:xdp" $PACKET 's/return n == 0;/return 1;/'
 defect "VXLAN: any port" vxlan "1 payload:xdp seen-only-by-xdp:xdp" $PACKET \
 	's/if (outer->dport_be != DF_BE16(VXLAN_PORT))/if (0)/'
 defect "VXLAN: the outer header" vxlan "1 around:xdp counter:xdp df-not-cleared:xdp" $PACKET \
 	's/struct df_ipv4 \*ip = pkt->ip;/struct df_ipv4 *ip = pkt->data + 14; if ((void *)(ip + 1) > pkt->data_end) return DF_ERROR;/'
 
+# Of the traffic below: what the vectors are too few for.
+traffic() { "$BUILD/tests/lab/traffic" "$@"; }
+traffic 400000 >"$DIR/many.ethernet.pcap"
+ln "$DIR/many.ethernet.pcap" "$DIR/many-assign.ethernet.pcap"
+ln -s keep.yaml "$DIR/many.yaml"
+ln -s assign.yaml "$DIR/many-assign.yaml"
+# The second carry is needed by one in 65,536 assigned IDs.
+defect "checksum: no second carry" many-assign "1 ip-checksum-wrong:xdp" $PACKET '0,/sum = (sum & 0xffff) + (sum >> 16);/{//d}'
+# Some of them are of a kind that the path behind is not shown.
+defect "one in 10,000 is dropped" many "1 dropped:xdp seen-only-by-xdp:xdp" $BPF \
+	's/^static __always_inline int handle/static __u32 seen;\n\n&/; s/return handle(ctx);/return ++seen % 10000 ? handle(ctx) : (handle(ctx), XDP_DROP);/'
+check "one in 10,000 is dropped: how many" "$(jq -c '.classes.dropped.xdp' "$DIR/json")" 40
+defect "one in 10,000 is not cleared" many "1 counter:xdp df-not-cleared:xdp" $BPF \
+	's/^static __always_inline int handle/static __u32 seen;\n\n&/; s/if (reason == DF_GO_ON)$/if (reason == DF_GO_ON \&\& ++seen % 10000 == 0)\n\t\treason = DF_CLEARED;\n\t&/'
+
+# The path behind: the handler, called and on a queue, and the rule in front of it.
+handler() { printf 's/^\tif (reason > DF_CLEARED_ASSIGNED)$/\tif (reason <= DF_CLEARED_ASSIGNED)\\n\t\t%s\\n&/' "$1"; }
+
+for option in "" " --live-queue"; do
+	# shellcheck disable=SC2086 # none or one
+	{
+		defect "behind: UDP checksum 0$option" keep "1 udp-checksum-zeroed:behind" $HANDLER "$(handler 'df.udp->check = 0;')" $option
+		# As above.
+		defect "behind: IPv4 checksum 0$option" keep "1 ip-checksum-not-updated:behind ip-checksum-zeroed:behind" $HANDLER "$(handler 'df.ip->check = 0;')" $option
+		defect "behind: the payload stays here$option" keep "1 df-not-cleared:behind" $HANDLER \
+			's/sink->accept(sink->ctx, pkt->id, pkt->payload, pkt->len)/sink->accept(sink->ctx, pkt->id, NULL, 0)/' $option
+		defect "behind: no verdict$option" keep "1 dropped:behind seen-only-by-xdp:xdp" $HANDLER "$(handler 'return 0;')" $option
+		defect "behind: a byte less$option" keep "1 length:behind" $HANDLER \
+			's/pkt->payload, pkt->len)/pkt->payload, pkt->len - 1)/' $option
+		defect "behind: ID of a fragment$option" assign "1 ip-id-changed:behind" $HANDLER \
+			"$(handler 'if (df.ip->frag_off_be \& DF_IP_MF) df.ip->id_be++, df.ip->check = df_csum_update(df.ip->check, 0, 1);')" $option
+	}
+done
+defect "rule: min-length, one off" min "1 counter:behind df-not-cleared:behind" $RULE 's/NFT_CMP_GTE, \&len_be/NFT_CMP_GT, \&len_be/' --live-queue
+defect "rule: no first fragments" keep "1 counter:behind df-not-cleared:behind" $RULE \
+	's/mask = df | DF_IP_OFFSET/mask = df | DF_IP_MF | DF_IP_OFFSET/' --live-queue
+defect "rule: the other port" keep "1 counter:behind df-not-cleared:behind" $RULE \
+	's/offsetof(struct df_udp, dport_be)/offsetof(struct df_udp, sport_be)/' --live-queue
+
+# What the policy accepts is counted, and is no difference.
+{ cat "$DIR/keep.yaml"; echo "parity: { accept: [udp-checksum-zeroed] }"; } >"$DIR/accept.yaml"
+ln "$DIR/keep.ethernet.pcap" "$DIR/accept.ethernet.pcap"
+build $HANDLER "$(handler 'df.udp->check = 0;')" &&
+	"$TREE/build/nfq2xdp" parity replay "$DIR/accept.ethernet.pcap" -c "$DIR/accept.yaml" --json >"$DIR/json"
+check "accepted: exit, classes, all of them" "$? $(classes) $(jq -c '[.different, .accepted == .classes["udp-checksum-zeroed"].behind]' "$DIR/json")" \
+	"0 udp-checksum-zeroed:behind [0,true]"
+build $BPF "$(behind_rewrite 'pkt.udp->check = 0;')" &&
+	"$TREE/build/nfq2xdp" parity replay "$DIR/accept.ethernet.pcap" -c "$DIR/accept.yaml" --json >"$DIR/json"
+check "accepted of the path behind only" "$? $(classes) $(jq -c .accepted "$DIR/json")" "1 udp-checksum-zeroed:xdp 0"
+
+# Without a mistake: nothing, whatever the packets are.
+CLEAN=0 ALARMS=0 SEED=0
+for policy in keep assign min vxlan vxlan-assign; do
+	SEED=$((SEED + 1))
+	"$BUILD/nfq2xdp" parity replay <(traffic $((PACKETS / 5)) $SEED) -c "$DIR/$policy.yaml" --json >"$DIR/json"
+	check "clean packets, $policy: exit, all of them" "$? $(jq -c '[.complete, .packets]' "$DIR/json")" "0 [true,$((PACKETS / 5))]"
+	jq -r '"\t\(.compared) compared, \(.matching) that the policy matches"' "$DIR/json"
+	CLEAN=$((CLEAN + $(jq .packets "$DIR/json"))) ALARMS=$((ALARMS + $(jq .different "$DIR/json")))
+done
+check "clean packets: false alarms" "$ALARMS" 0
+
+mkdir -p "$BUILD/parity"
+printf '%s\n' "${RESULTS[@]}" | jq -s --argjson clean "$CLEAN" --argjson alarms "$ALARMS" \
+	'{defects: ., clean_packets: $clean, false_alarms: $alarms}' >"$BUILD/parity/result.json"
+check "$(jq -c '"\(.defects | length) defects, \(.clean_packets) clean packets"' "$BUILD/parity/result.json"): not found" \
+	"$(jq -c '[.defects[] | select(.found | not) | .name]' "$BUILD/parity/result.json")" "[]"
 tally
