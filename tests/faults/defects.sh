@@ -11,6 +11,8 @@ case $1 in
 checksum) script='s/reason = (int)df_rewrite(&policy, &pkt);/{ reason = (int)df_rewrite(\&policy, \&pkt); pkt.ip->check ^= 1; }/' ;;
 vlan) script='s/reason = df_match(&policy, &pkt, eth + 1, eth->proto_be);/reason = eth->proto_be == DF_BE16(ETH_P_8021Q) ? DF_NOT_IPV4 : df_match(\&policy, \&pkt, eth + 1, eth->proto_be);/' ;;
 aborted) script='/count->reason\[reason\]++;/a\	if (reason == DF_CLEARED) return XDP_ABORTED;' ;;
+lost) script='/count->reason\[reason\]++;/a\	if (reason == DF_CLEARED \&\& count->reason[DF_CLEARED] % 1000 == 0) return XDP_DROP;' ;;
+port) script='/reason = df_match(&policy/a\	if (reason == DF_OTHER_PORT) reason = DF_GO_ON;' ;;
 disobeys) script='s/bpf_jiffies64(), &count->nth, &pkt)/bpf_jiffies64(), \&count->nth, \&pkt) == DF_MALFORMED ? DF_ERROR : DF_GO_ON/' ;;
 uncounted) script='s/if (reason >= 0 && reason < DF_REASON_MAX)/if (reason >= 0 \&\& reason < DF_REASON_MAX \&\& reason != DF_NOT_SELECTED)/' ;;
 harmless) script='s/int reason;/int reason; volatile int other = 1; (void)other;/' ;;

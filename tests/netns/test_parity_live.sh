@@ -52,7 +52,7 @@ through() {
 	start_daemon source in_src "$LAB_BIN/source" -i mirror0 -m "$LAB_MAC" -n "$1" -r 20000 "${@:2}"
 	wait_daemon source
 	settle
-	stop_daemon sink
+	stop_daemon sink # REPLY
 }
 
 # compare N SOURCE-ARGUMENT…: N packets while it is compared.
@@ -66,6 +66,11 @@ all_of() {
 	check "$1: compared, matching, accepted" "$(report '"\(.compared) \(.matching) \(.accepted)"')" "$2 $3 ${4:-0}"
 	check "$1: different, one-sided, not comparable, samples lost" \
 		"$(report '"\(.different) \(.one_sided | add) \(.not_comparable | add) \(.samples_lost | add)"')" "0 0 0 0"
+}
+
+# classes: "CLASS by-XDP by-NFQUEUE", of those that were found.
+classes() {
+	report '[.classes | to_entries[] | select(.value | add > 0) | "\(.key) \(.value.xdp) \(.value.behind)"] | join(", ")'
 }
 
 # by_path NAME NFQUEUE XDP: as many compared, but for the remainder that each CPU has.
@@ -161,8 +166,7 @@ for how in "" -w; do
 	compare_end
 	check "external$how: exit, result, compared, different" \
 		"$RC $(report '"\(.result) \(.compared) \(.different)"')" "1 different $N $N"
-	check "external$how: by class, of NFQUEUE" \
-		"$(report '[.classes | to_entries[] | select(.value | add > 0) | "\(.key) \(.value.xdp) \(.value.behind)"] | join(", ")')" \
+	check "external$how: by class" "$(classes)" \
 		"${how:+ip-checksum-zeroed 0 $N, }udp-checksum-zeroed 0 $N"
 	check "external$how: one-sided, not comparable" "$(report '"\(.one_sided | add) \(.not_comparable | add)"')" "0 0"
 	for form in before xdp behind; do
@@ -200,6 +204,40 @@ through $N
 compare_end
 check "trap: exit, result" "$RC $(report .result)" "1 different"
 check "trap: seen only behind" "$(report '"\(.classes["seen-only-behind"].behind) \(.bridged_past) \(.one_in)"')" "$N $N 1"
+ok detach n2x migrate rollback -c "$CONF" --detach --allow-link-reset
+stop_daemon nfqueue
+
+echo "# programs with a defect, each by its name"
+policy all "" attach='[vxlan1]'
+start_nfqueue
+for defect in checksum port lost; do
+	program=$(BUILD=${LAB_BIN%/tests/lab} "$LAB_ROOT/tests/faults/defects.sh" $defect 2>/run/lab/stderr) || cat /run/lab/stderr
+	ok "$defect: start" in_gw "$program" migrate start -c "$CONF"
+	ok "$defect: full" in_gw "$program" migrate full -c "$CONF"
+	compare_begin --json
+	case $defect in
+	checksum) through $N && want="ip-checksum-wrong $N 0" ;;
+	port) through $N -p 9 && want="df-cleared-wrongly $N 0" ;;
+	lost) through $N && want="seen-only-by-xdp $(jq .lost <<<"$REPLY") 0" ;;
+	esac
+	compare_end
+	check "$defect: exit, classes" "$RC $(classes)" "1 $want"
+	ok "$defect: detach" in_gw "$program" migrate rollback -c "$CONF" --detach --allow-link-reset
+done
+stop_daemon nfqueue
+
+echo "# 100,000 packets/s, one in 16: it keeps up, or says what it missed"
+policy 1/16 "" attach='[vxlan1]'
+start_nfqueue
+ok start n2x migrate start -c "$CONF"
+ok full n2x migrate full -c "$CONF"
+start_daemon source in_src "$LAB_BIN/source" -i mirror0 -m "$LAB_MAC" -r 100000 -f 10
+n2x parity live -c "$CONF" --json --bound 3e-4 >/run/lab/report # 10,000 pairs
+RC=$? REPORT=$(</run/lab/report)
+stop_daemon source
+check "fast: exit, result, different, one-sided" "$RC $(report '"\(.result) \(.different) \(.one_sided | add)"')" "0 equal 0 0"
+check_le "fast: at least 10,000" 10000 "$(report .matching)"
+echo "compared $(report '"\(.compared) in \(.seconds) s; samples lost \(.samples_lost), not comparable \(.not_comparable)"')"
 ok detach n2x migrate rollback -c "$CONF" --detach --allow-link-reset
 stop_daemon nfqueue
 
