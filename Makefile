@@ -20,7 +20,7 @@ DEPS    += libcmocka-dev libclang-rt-dev clang-format-14 clang-tidy-14 shellchec
 DEPS_VM  = qemu-system-x86 busybox-static netbase cpio xz-utils ca-certificates
 DEPS_BROWSER = chromium-headless-shell fonts-dejavu-core
 
-PKGS     = libbpf libnetfilter_queue libnftnl libmnl libcyaml yaml-0.1 jansson libevent_core libcap-ng libpcap
+PKGS     = libbpf libnetfilter_queue libnftnl libmnl libcyaml yaml-0.1 jansson libevent_core libevent_extra libcap-ng libpcap
 WARN     = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
 CFLAGS  ?= -O2 -g
 SAN     :=
@@ -79,8 +79,16 @@ demo: deps ## migrate live traffic in a throw-away lab (VM=1: inside a qemu gues
 
 test: ## every tier that can run here
 	$(Q)$(MAKE) --no-print-directory deps BROWSER=1
+	$(Q)$(MAKE) --no-print-directory $(BUILD)/prometheus
 	$(Q)$(MAKE) --no-print-directory all tests
 	$(Q)tests/run.sh $(TIERS)
+
+# Unpacked, not installed: installing it would start a server.
+$(BUILD)/prometheus:
+	@mkdir -p $@.new
+	$(call say,GET,$@)cd $@.new && (apt-get -q download prometheus || \
+		{ apt-get -q update && apt-get -q download prometheus; }) >log 2>&1 || { cat log >&2; exit 1; }
+	@dpkg-deb -x $@.new/prometheus_*.deb $@.new && rm $@.new/prometheus_*.deb && mv $@.new $@
 
 bench: deps ## what the lease costs a packet
 	$(Q)$(MAKE) --no-print-directory all tests

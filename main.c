@@ -7,9 +7,21 @@
 #include "core/err.h"
 #include "core/log.h"
 #include "core/util.h"
+#include "migrate/metrics.h"
 #include "migrate/migrate_cmd.h"
 #include "nfq-fallback/nfq_cmd.h"
 #include "xdp/xdp_cmd.h"
+
+/* The paths do not know each other; who serves metrics tells of both. */
+static int run_nfqueue(int argc, char **argv)
+{
+	return nfq_cmd_run(argc, argv, metrics_fill);
+}
+
+static int run_xdp(int argc, char **argv)
+{
+	return xdp_cmd_run(argc, argv, metrics_fill);
+}
 
 static const struct verb {
 	const char *group; /* NULL: the name stands alone */
@@ -17,9 +29,9 @@ static const struct verb {
 	int (*run)(int argc, char **argv);
 	const char *help;
 } verbs[] = {
-	{ "run", "nfqueue", nfq_cmd_run,
+	{ "run", "nfqueue", run_nfqueue,
 	  "-c FILE [--dry-run]\trun the NFQUEUE path in the foreground" },
-	{ "run", "xdp", xdp_cmd_run,
+	{ "run", "xdp", run_xdp,
 	  "-c FILE [--local-only] [--dry-run]\trun the XDP path alone, share all" },
 	{ "migrate", "start", migrate_cmd_start,
 	  "-c FILE [--local-only] [--dry-run]\tattach XDP at share 0" },
@@ -40,6 +52,8 @@ static const struct verb {
 	{ "migrate", "restore", migrate_cmd_restore,
 	  "-c FILE [--dry-run]\tthe rules that were there, as they were" },
 	{ "migrate", "status", migrate_cmd_status, "-c FILE\tstate, counters, problems" },
+	{ "migrate", "metrics", migrate_cmd_metrics,
+	  "-c FILE [--out FILE]\tfor Prometheus, as text; `run` serves the same" },
 	{ "migrate", "report", migrate_cmd_report,
 	  "-c FILE [--out FILE]\tall that the journal has, as one HTML page" },
 	{ "parity", "replay", parity_cmd_replay,

@@ -7,6 +7,7 @@
  *	/run/nfq2xdp/<netns>-<instance>.nfqueue	the NFQUEUE path's counters; locked while it runs
  *	/run/nfq2xdp/<netns>-<instance>.lock	locked by a command that changes the instance
  *	/run/nfq2xdp/<netns>-<instance>.auto	locked by the process that runs a rollout
+ *	/run/nfq2xdp/<netns>-<instance>.parity	what a rollout has compared so far, for the metrics
  *	/run/nfq2xdp/<netns>-<instance>.rules	the operator's rules as they were
  *	/var/lib/nfq2xdp/<instance>/journal.jsonl	what was intended, and what happened
  */

@@ -18,6 +18,7 @@ struct running {
 	struct event *signal[ARRAY_SIZE(signals)];
 	struct event *fd;
 	struct event *tick;
+	struct http *http;
 	enum loop_end end;
 };
 
@@ -75,6 +76,7 @@ static void down(struct running *run)
 		event_free(run->fd);
 	if (run->tick)
 		event_free(run->tick);
+	http_close(run->http);
 	if (run->base)
 		event_base_free(run->base);
 }
@@ -99,6 +101,10 @@ int loop_wait(const struct loop *loop)
 		ret = add(&run.fd, event_new(run.base, loop->fd, EV_READ, on_fd, &run), NULL);
 	if (ret == 0 && loop->tick)
 		ret = add(&run.tick, event_new(run.base, -1, EV_PERSIST, on_tick, &run), &period);
+	if (ret == 0 && loop->http.listen && *loop->http.listen) {
+		run.http = http_open(run.base, &loop->http);
+		ret = run.http ? 0 : -ENOMEM;
+	}
 	if (ret < 0)
 		return ret;
 	mask(SIG_UNBLOCK);

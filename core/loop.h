@@ -2,6 +2,8 @@
 /* The main loop of `run`: wait for the word to stop, and look after things meanwhile. */
 #pragma once
 
+#include "core/http.h"
+
 enum loop_end {
 	LOOP_STOPPED, /* SIGTERM, SIGINT or SIGHUP */
 	LOOP_FD, /* the descriptor became readable */
@@ -15,6 +17,7 @@ struct loop {
 	/* Called once, when a signal to stop is answered in order from now on. NULL: none. */
 	void (*ready)(void *ctx);
 	void *ctx;
+	struct http_source http; /* listen NULL or "": none */
 };
 
 /* Holds back the signals that stop the loop: one that comes while things go up is answered when

@@ -28,6 +28,7 @@ void policy_defaults(struct policy *out)
 	out->rollout.hold_ns = 60 * SEC_NS;
 	out->rollout.samples = 1000;
 	out->parity.sample = 16;
+	strcpy(out->metrics.listen, "127.0.0.1:9465");
 	out->rollout.give_up_ns = 600 * SEC_NS;
 	out->rollout.lease_ns = 5 * SEC_NS;
 	out->rollout.confirm_within_ns = 1800 * SEC_NS;

@@ -12,6 +12,7 @@
  *	            lease: 5s, confirm-within: 30m, on-legacy-down: stay-xdp }   # stay-xdp | pass
  *	parity:   { sample: 1/16, accept: [udp-checksum-zeroed] }
  *	          # sample: 1/N | all | 0; accept: none unless given; core/parity_class.h
+ *	metrics:  { listen: 127.0.0.1:9465 }        # or off
  *
  * Required: interface, match.dport, xdp.attach. Everything else has the default of
  * policy_defaults().
@@ -78,6 +79,9 @@ struct policy {
 		uint32_t sample; /* one packet in so many is compared on live traffic; 0: none */
 		uint32_t accept; /* PARITY_BIT()s that are no difference on the side behind */
 	} parity;
+	struct {
+		char listen[64]; /* where `run` serves metrics, "127.0.0.1:9465"; "": nowhere */
+	} metrics;
 };
 
 /* Fills *out with the defaults of everything that is not required. */

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <yaml.h>
 
+#include "core/http.h"
 #include "core/parity_class.h"
 #include "core/policy.h"
 #include "core/util.h"
@@ -44,6 +45,7 @@ struct policy_text {
 	value_text queue, threads;
 	value_text steps[POLICY_STEPS_MAX];
 	uint8_t steps_count;
+	value_text listen;
 	value_text hold, samples, give_up_after, lease, confirm_within;
 	value_text sample, accept[PARITY_CLASS_MAX];
 	uint8_t accept_count;
@@ -133,6 +135,10 @@ static const cyaml_schema_field_t parity_fields[] = {
 	LIST("accept", OPTIONAL, accept),
 	CYAML_FIELD_END
 };
+static const cyaml_schema_field_t metrics_fields[] = {
+	TEXT("listen", OPTIONAL, listen),
+	CYAML_FIELD_END
+};
 static const cyaml_schema_field_t policy_fields[] = {
 	TEXT("interface", REQUIRED, interface),
 	MAP("match", REQUIRED, match_fields),
@@ -141,6 +147,7 @@ static const cyaml_schema_field_t policy_fields[] = {
 	MAP("nfqueue", OPTIONAL, nfqueue_fields),
 	MAP("rollout", OPTIONAL, rollout_fields),
 	MAP("parity", OPTIONAL, parity_fields),
+	MAP("metrics", OPTIONAL, metrics_fields),
 	CYAML_FIELD_END
 };
 static const cyaml_schema_value_t policy_schema = {
@@ -806,6 +813,23 @@ static int parity_read(struct source *s, struct policy_text *t, struct policy *p
 	return unique(s, "parity.accept", t->accept, t->accept_count);
 }
 
+static int metrics_read(struct source *s, struct policy_text *t, struct policy *p)
+{
+	if (!*t->listen)
+		return 0;
+	if (!strcmp(t->listen, "off")) {
+		*p->metrics.listen = '\0';
+		return 0;
+	}
+	if (http_check(t->listen) < 0)
+		return fail(s, "metrics.listen", 0,
+			    SHOWN
+			    " is not an address with a port: use one as 127.0.0.1:9465, or off",
+			    t->listen);
+	memcpy(p->metrics.listen, t->listen, sizeof(t->listen));
+	return 0;
+}
+
 int policy_load(const char *path, struct policy *out, struct err *err)
 {
 	_cleanup_(source_release) struct source s = { .path = path, .err = err };
@@ -831,7 +855,8 @@ int policy_load(const char *path, struct policy *out, struct err *err)
 		    xdp_read(&s, t, &p) ?:
 		    nfqueue_read(&s, t, &p) ?:
 		    rollout_read(&s, t, &p) ?:
-		    parity_read(&s, t, &p);
+		    parity_read(&s, t, &p) ?:
+		    metrics_read(&s, t, &p);
 	if (!r)
 		*out = p;
 	return r;

@@ -9,6 +9,7 @@
 #include "core/instance.h"
 #include "core/loop.h"
 #include "core/util.h"
+#include "migrate/metrics.h"
 #include "migrate/parity_report.h"
 
 #define PERIOD_MS       1000
@@ -419,6 +420,8 @@ static int tick(void *ctx)
 	gate_sample(r->policy, r->live, &r->now);
 	if (!r->now.failed && !r->have_base)
 		set_base(r);
+	if (r->live && !r->now.failed)
+		metrics_publish(r->policy->interface, &r->now.live);
 	ret = judge(r, &second);
 	if (!r->now.failed) {
 		r->last = r->now;

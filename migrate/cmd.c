@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "migrate/cmd.h"
 
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "core/log.h"
 #include "core/output.h"
 #include "core/policy.h"
+#include "core/util.h"
 
 int cmd_finish(int ret, const struct err *err)
 {
@@ -15,6 +20,36 @@ int cmd_finish(int ret, const struct err *err)
 int cmd_print(json_t *object)
 {
 	return output_json(object) < 0 ? N2X_SYSTEM : N2X_OK;
+}
+
+static int write_all(FILE *out, void (*fn)(const void *ctx, FILE *out), const void *ctx)
+{
+	fn(ctx, out);
+	return fflush(out) == 0 && !ferror(out) ? 0 : -1;
+}
+
+int cmd_write(const char *path, void (*fn)(const void *ctx, FILE *out), const void *ctx,
+	      struct err *err)
+{
+	_cleanup_free_ char *beside = NULL;
+	_cleanup_file_ FILE *out = NULL;
+	int ret;
+
+	if (!path)
+		return write_all(stdout, fn, ctx) == 0
+			       ? 0
+			       : err_set(err, N2X_SYSTEM, "standard output: cannot write");
+	if (asprintf(&beside, "%s.part", path) < 0)
+		return err_set(err, N2X_SYSTEM, "out of memory");
+	out = fopen(beside, "we");
+	if (!out)
+		return err_set(err, N2X_USAGE, "%s: %s: name a file that can be written", beside,
+			       strerror(errno));
+	if (write_all(out, fn, ctx) == 0 && rename(beside, path) == 0)
+		return 0;
+	ret = err_set(err, N2X_SYSTEM, "%s: cannot write: %s", path, strerror(errno));
+	unlink(beside);
+	return ret;
 }
 
 const char *cmd_share(const struct df_ctl *ctl, char buf[SHARE_TEXT])

@@ -36,7 +36,7 @@ static uint64_t cleared(const uint64_t reason[DF_REASON_MAX])
 	return reason[DF_CLEARED] + reason[DF_CLEARED_ID0] + reason[DF_CLEARED_ASSIGNED];
 }
 
-static enum machine_state state_of(const struct xdp_state *xdp)
+enum machine_state machine_state_of(const struct xdp_state *xdp)
 {
 	const struct df_ctl *ctl = &xdp->ctl;
 
@@ -121,7 +121,7 @@ int machine_status(const struct policy *policy, struct machine_status *out, stru
 	int ret = xdp_read(policy->interface, &status.xdp, err);
 
 	if (ret == 0) {
-		status.state = state_of(&status.xdp);
+		status.state = machine_state_of(&status.xdp);
 		machine_count(&status);
 	} else if (ret != -N2X_INACTIVE) {
 		return ret;

@@ -75,6 +75,9 @@ struct machine_move {
 
 uint64_t machine_now_ns(void);
 
+/* Of an instance that is pinned. */
+enum machine_state machine_state_of(const struct xdp_state *xdp);
+
 /* matched, cleared and arriving, of what xdp has. */
 void machine_count(struct machine_status *status);
 

@@ -22,7 +22,7 @@ static int dry_run(const struct policy *policy, bool json)
 	return output_changes(changes, json) < 0 ? N2X_SYSTEM : N2X_OK;
 }
 
-int nfq_cmd_run(int argc, char **argv)
+int nfq_cmd_run(int argc, char **argv, metrics_fill_fn *fill)
 {
 	struct policy policy;
 	struct args args;
@@ -32,7 +32,7 @@ int nfq_cmd_run(int argc, char **argv)
 	if (ret == 0 && args.dry_run)
 		return dry_run(&policy, args.json);
 	if (ret == 0)
-		ret = nfq_path_run(&policy, &err);
+		ret = nfq_path_run(&policy, fill, &err);
 	if (ret < 0)
 		log_info("%s", err.text);
 	return -ret;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #pragma once
 
-/* nfq2xdp run nfqueue. Returns an enum n2x_exit. */
-int nfq_cmd_run(int argc, char **argv);
+#include "core/metrics.h"
+
+/* nfq2xdp run nfqueue. fill: what is known elsewhere, for the metrics. Returns an enum n2x_exit. */
+int nfq_cmd_run(int argc, char **argv, metrics_fill_fn *fill);

@@ -48,6 +48,8 @@ struct worker {
 
 struct nfq_path {
 	const struct policy *policy;
+	metrics_fill_fn *fill;
+	uint64_t unmodified; /* the most that was derived: a counter never falls */
 	struct df_policy df; /* as it applies here: without the encapsulation */
 	struct nfq_state *state;
 	int lock_fd;
@@ -240,23 +242,6 @@ static void ready(void *ctx)
 		 path->rules.owner ? "on" : "off");
 }
 
-static int wait_for_end(struct nfq_path *path, struct err *err)
-{
-	const struct loop loop = {
-		.fd = path->failed_fd,
-		.tick = path->rules.owner ? NULL : watch,
-		.ready = ready,
-		.ctx = path,
-	};
-	int ret = loop_wait(&loop);
-
-	if (ret == LOOP_STOPPED)
-		return 0;
-	return err_set(err, N2X_SYSTEM,
-		       ret < 0 ? "cannot set up the event loop"
-			       : "a queue cannot be read any more");
-}
-
 static uint64_t depth(const struct nfq_state *state, uint64_t *dropped)
 {
 	struct nfq_queue_info info;
@@ -270,6 +255,73 @@ static uint64_t depth(const struct nfq_state *state, uint64_t *dropped)
 			*dropped += info.dropped + info.user_dropped;
 	}
 	return sum;
+}
+
+/* state->ready: a process of ours has it, and our table was read into info before. */
+static void look(const struct nfq_state *state, struct nfq_path_info *info)
+{
+	uint64_t given;
+
+	info->queue = state->queue;
+	info->threads = state->threads;
+	info->owner = state->owner;
+	info->depth = depth(state, &info->dropped);
+	info->handled = handled(state, memset(info->reason, 0, sizeof(info->reason)));
+	info->running = state->ready && info->nft.has_queue;
+	given = info->handled - state->rule_base + info->depth + info->dropped;
+	info->unmodified = info->nft.queued > given ? info->nft.queued - given : 0;
+}
+
+void nfq_path_metrics(const struct nfq_path_info *info, struct metrics *out)
+{
+	out->nfqueue.known = true;
+	out->nfqueue.up = info->running;
+	out->nfqueue.reasons = !info->external;
+	memcpy(out->nfqueue.reason, info->reason, sizeof(info->reason));
+	out->nfqueue.handled = info->handled;
+	out->nfqueue.depth = info->depth;
+	out->nfqueue.dropped = info->dropped;
+	out->nfqueue.unmodified = info->unmodified;
+	out->nfqueue.behind = info->nft.has_leak;
+	out->nfqueue.leaked = info->nft.leaked;
+}
+
+/* Not by nfq_path_read(): who opens and closes the state file loses the lock on it. */
+static void render(void *ctx, FILE *out)
+{
+	struct nfq_path *path = ctx;
+	struct metrics metrics = { .interface = path->policy->interface };
+	struct nfq_path_info info = { 0 };
+	struct err ignored;
+
+	if (nft_read(path->policy->interface, &info.nft, &ignored) == 0) {
+		look(path->state, &info);
+		if (info.unmodified < path->unmodified)
+			info.unmodified = path->unmodified;
+		path->unmodified = info.unmodified;
+		nfq_path_metrics(&info, &metrics);
+	}
+	if (path->fill)
+		path->fill(path->policy, &metrics);
+	metrics_render(&metrics, out);
+}
+
+static int wait_for_end(struct nfq_path *path, struct err *err)
+{
+	const struct loop loop = {
+		.fd = path->failed_fd,
+		.tick = path->rules.owner ? NULL : watch,
+		.ready = ready,
+		.ctx = path,
+		.http = { .listen = path->policy->metrics.listen, .render = render, .ctx = path },
+	};
+	int ret = loop_wait(&loop);
+
+	if (ret == LOOP_STOPPED)
+		return 0;
+	return err_set(err, N2X_SYSTEM,
+		       ret < 0 ? "cannot set up the event loop"
+			       : "a queue cannot be read any more");
 }
 
 /*
@@ -321,10 +373,11 @@ static void path_down(struct nfq_path *path)
 	util_closep(&path->lock_fd); /* last: who waits for it finds nothing of this one */
 }
 
-int nfq_path_run(const struct policy *policy, struct err *err)
+int nfq_path_run(const struct policy *policy, metrics_fill_fn *fill, struct err *err)
 {
 	_cleanup_(path_down) struct nfq_path path = {
 		.policy = policy,
+		.fill = fill,
 		.df = policy->df,
 		.lock_fd = -1,
 		.stop_fd = eventfd(0, EFD_CLOEXEC),
@@ -369,7 +422,6 @@ int nfq_path_read(const char *interface, struct nfq_path_info *out, struct err *
 	struct nfq_path_info info = { 0 };
 	_cleanup_close_ int fd = -1;
 	struct stat st;
-	uint64_t given;
 	int ret = nft_read(interface, &info.nft, err); /* before the verdicts: N3 */
 
 	if (ret < 0)
@@ -390,11 +442,7 @@ int nfq_path_read(const char *interface, struct nfq_path_info *out, struct err *
 		*out = info;
 		return 0;
 	}
-	info.depth = depth(state, &info.dropped);
-	info.handled = handled(state, memset(info.reason, 0, sizeof(info.reason)));
-	info.running = state->ready && info.nft.has_queue;
-	given = info.handled - state->rule_base + info.depth + info.dropped;
-	info.unmodified = info.nft.queued > given ? info.nft.queued - given : 0;
+	look(state, &info);
 	*out = info;
 	return 0;
 }

@@ -18,6 +18,7 @@
 #include <sys/types.h>
 
 #include "core/err.h"
+#include "core/metrics.h"
 #include "core/policy.h"
 #include "rules/nft.h"
 
@@ -38,10 +39,14 @@ struct nfq_path_info {
 };
 
 /*
- * Runs the path until SIGTERM, SIGINT or SIGHUP, then drains and cleans up. Returns 0 or -enum
- * n2x_exit: -N2X_FOREIGN when it runs already, or queue or table belong to somebody else.
+ * Runs the path until SIGTERM, SIGINT or SIGHUP, then drains and cleans up; serves metrics meanwhile,
+ * with what fill() knows of the other path (NULL: nothing). Returns 0 or -enum n2x_exit: -N2X_FOREIGN
+ * when it runs already, or queue or table belong to somebody else.
  */
-int nfq_path_run(const struct policy *policy, struct err *err);
+int nfq_path_run(const struct policy *policy, metrics_fill_fn *fill, struct err *err);
+
+/* What *info has, as metrics. */
+void nfq_path_metrics(const struct nfq_path_info *info, struct metrics *out);
 
 /* Reads what is true now. running is false (and the rest 0) when nobody runs. Returns 0 or
  * -N2X_SYSTEM. */

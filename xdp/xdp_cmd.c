@@ -14,6 +14,7 @@
 
 struct run {
 	const struct policy *policy;
+	metrics_fill_fn *fill;
 	const char *lost; /* name of an interface that no longer runs our program */
 	struct xdp_state state;
 };
@@ -43,9 +44,25 @@ static void ready(void *ctx)
 			 run->state.point[i].frags ? "xdp.frags" : "xdp");
 }
 
+static void render(void *ctx, FILE *out)
+{
+	const struct run *run = ctx;
+	struct metrics metrics = { .interface = run->policy->interface };
+
+	if (run->fill)
+		run->fill(run->policy, &metrics);
+	metrics_render(&metrics, out);
+}
+
 static int supervise(struct run *run, struct err *err)
 {
-	const struct loop loop = { .fd = -1, .tick = watch, .ready = ready, .ctx = run };
+	const struct loop loop = {
+		.fd = -1,
+		.tick = watch,
+		.ready = ready,
+		.ctx = run,
+		.http = { .listen = run->policy->metrics.listen, .render = render, .ctx = run },
+	};
 	_cleanup_(xdp_ctl_close) struct xdp_ctl ctl = { .clock_fd = -1 };
 	struct xdp_raise raise = { .to.kind = DF_SHARE_ALL };
 	int ret = xdp_ctl_open(run->policy->interface, &ctl, err);
@@ -99,9 +116,9 @@ static int attach_or_adopt(const struct policy *policy, bool local_only, struct 
 	return ret < 0 ? ret : xdp_read(policy->interface, state, err);
 }
 
-static int run(const struct policy *policy, bool local_only, struct err *err)
+static int run(const struct policy *policy, bool local_only, metrics_fill_fn *fill, struct err *err)
 {
-	struct run run = { .policy = policy };
+	struct run run = { .policy = policy, .fill = fill };
 	_cleanup_close_ int lock = -1;
 	struct err ignored;
 	int ret;
@@ -141,7 +158,7 @@ static int dry_run(const struct policy *policy, bool local_only, bool json, stru
 	return output_changes(changes, json) < 0 ? -N2X_SYSTEM : 0;
 }
 
-int xdp_cmd_run(int argc, char **argv)
+int xdp_cmd_run(int argc, char **argv, metrics_fill_fn *fill)
 {
 	struct policy policy;
 	struct args args;
@@ -151,7 +168,7 @@ int xdp_cmd_run(int argc, char **argv)
 
 	if (ret == 0)
 		ret = args.dry_run ? dry_run(&policy, args.local_only, args.json, &err)
-				   : run(&policy, args.local_only, &err);
+				   : run(&policy, args.local_only, fill, &err);
 	if (ret < 0)
 		log_info("%s", err.text);
 	return -ret;

@@ -53,7 +53,7 @@ says -h 0 '^usage: nfq2xdp VERB' -h
 says --version 0 '^nfq2xdp [0-9]*\.[0-9]*\.[0-9]*$' --version
 says "nothing" 2 '^usage: nfq2xdp VERB'
 check "--help names every verb" "$("$N2X" --help | grep -cE '^  (run|migrate|parity|panic)')" \
-	"$(grep -oE '_cmd_[a-z]+,' "$ROOT/main.c" | wc -l)"
+	"$(grep -cE '^	\{ (NULL|"[a-z]+"), "[a-z]+", ' "$ROOT/main.c")"
 
 echo "# verbs"
 usage "unknown verb" "frobnicate is not a verb" frobnicate
@@ -64,7 +64,7 @@ usage "an option first" "--json is not a verb" --json
 
 echo "# options"
 for verb in "run nfqueue" "run xdp" "migrate start" "migrate full" "migrate auto" "migrate confirm 1" "migrate hold" \
-	"migrate resume" "migrate extend" "migrate rollback" "migrate done" "migrate restore" "migrate status" "migrate report" \
+	"migrate resume" "migrate extend" "migrate rollback" "migrate done" "migrate restore" "migrate status" "migrate report" "migrate metrics" \
 	"parity replay FILE"; do
 	# shellcheck disable=SC2086
 	{

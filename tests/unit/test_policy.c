@@ -33,7 +33,8 @@ static const char canonical[] =
 	"rollout:  { steps: [1/100, 1/10, 1/2, all], hold: 60s, samples: 1000, give-up-after: 10m,\n"
 	"            lease: 5s, confirm-within: 30m, on-legacy-down: stay-xdp }   # stay-xdp | pass\n"
 	"parity:   { sample: 1/16, accept: [udp-checksum-zeroed] }\n"
-	"          # sample: 1/N | all | 0; accept: none unless given; core/parity_class.h\n";
+	"          # sample: 1/N | all | 0; accept: none unless given; core/parity_class.h\n"
+	"metrics:  { listen: 127.0.0.1:9465 }        # or off\n";
 
 /* No key has its default. */
 static const char other[] = "%YAML 1.1\n"
@@ -66,6 +67,7 @@ static const char other[] = "%YAML 1.1\n"
 			    "  accept:\n"
 			    "  - seen-only-behind\n"
 			    "  - df-not-cleared\n"
+			    "metrics: {listen: '[::1]:1'}\n"
 			    "...\n";
 
 /* Three good lines: what a row adds is line 4. */
@@ -82,7 +84,7 @@ struct row {
 		name, text, sizeof(text) - 1, message \
 	}
 
-#define TOP_KEYS "interface, match, action, xdp, nfqueue, rollout or parity"
+#define TOP_KEYS "interface, match, action, xdp, nfqueue, rollout, parity or metrics"
 #define SHARES   ": use 1/N, P% or all"
 #define DURATION " is not a duration: use a number with ms, s, m or h, as in 60s"
 #define NAME     " is not an interface name: use 1 to 15 bytes without space, / or :"
@@ -369,6 +371,16 @@ static const struct row bad[] = {
 	    ":4: parity: not a mapping: write { KEY: VALUE }"),
 	ROW("unknown in parity", BASE "parity: {ignore: [length]}\n",
 	    ":4: parity.ignore: unknown key: use sample or accept"),
+	ROW("metrics a word", BASE "metrics: off\n",
+	    ":4: metrics: not a mapping: write { KEY: VALUE }"),
+	ROW("unknown in metrics", BASE "metrics: {port: 1}\n",
+	    ":4: metrics.port: unknown key: use listen"),
+	ROW("listen a port", BASE "metrics: {listen: 9465}\n",
+	    ":4: metrics.listen: 9465 is not an address with a port: use one as 127.0.0.1:9465, or off"),
+	ROW("listen a name", BASE "metrics: {listen: 'localhost:9465'}\n",
+	    ":4: metrics.listen: localhost:9465 is not an address with a port: use one as 127.0.0.1:9465, or off"),
+	ROW("listen nowhere", BASE "metrics: {listen: ''}\n",
+	    ":4: metrics.listen: empty: give a value or remove the key"),
 	ROW("sample of flows", BASE "parity: {sample: 10%}\n",
 	    ":4: parity.sample: 10% is not a part of the packets: use 1/N, all or 0"),
 	ROW("sample a word", BASE "parity: {sample: off}\n",
@@ -501,6 +513,7 @@ static void assert_defaults(const struct policy *p)
 	assert_int_equal(p->rollout.on_legacy_down, LEGACY_DOWN_STAY);
 	assert_int_equal(p->parity.accept, 0);
 	assert_int_equal(p->parity.sample, 16);
+	assert_string_equal(p->metrics.listen, "127.0.0.1:9465");
 }
 
 static void test_defaults(void **state)
@@ -539,7 +552,7 @@ static void test_minimal(void **state)
 		"\xef\xbb\xbf" BASE, /* an editor's byte order mark */
 		"interface: br0\r\nmatch: {dport: [1]}\r\nxdp: {attach: [v]}\r\n",
 		"{interface: br0, match: {dport: [1]}, xdp: {attach: [v]}}",
-		BASE "action: {}\nnfqueue: {}\nrollout: {}\nparity: {}\n",
+		BASE "action: {}\nnfqueue: {}\nrollout: {}\nparity: {}\nmetrics: {}\n",
 		BASE "action: {clear-df: {}}\n",
 	};
 	struct policy p;
@@ -556,6 +569,15 @@ static void test_minimal(void **state)
 	}
 }
 
+static void test_metrics_off(void **state)
+{
+	struct policy p;
+
+	(void)state;
+	load_good(BASE "metrics: {listen: off}\n", &p);
+	assert_string_equal(p.metrics.listen, "");
+}
+
 static void test_other(void **state)
 {
 	static const struct share steps[] = { { DF_SHARE_FLOW, 21474836 },
@@ -566,6 +588,7 @@ static void test_other(void **state)
 
 	(void)state;
 	load_good(other, &p);
+	assert_string_equal(p.metrics.listen, "[::1]:1");
 	assert_string_equal(p.interface, "eth0.100");
 	assert_int_equal(p.df.n_dport, 2);
 	assert_int_equal(p.df.dport_be[0], htons(1));
@@ -974,15 +997,15 @@ static void test_share_format(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),     cmocka_unit_test(test_canonical),
-		cmocka_unit_test(test_minimal),      cmocka_unit_test(test_other),
-		cmocka_unit_test(test_accept),       cmocka_unit_test(test_rollout_keys),
-		cmocka_unit_test(test_full_lists),   cmocka_unit_test(test_bad),
-		cmocka_unit_test(test_not_a_file),   cmocka_unit_test(test_size),
-		cmocka_unit_test(test_costly),       cmocka_unit_test(test_strange_path),
-		cmocka_unit_test(test_truncated),    cmocka_unit_test(test_flipped),
-		cmocka_unit_test(test_share_parse),  cmocka_unit_test(test_share_numbers),
-		cmocka_unit_test(test_share_format),
+		cmocka_unit_test(test_defaults),      cmocka_unit_test(test_canonical),
+		cmocka_unit_test(test_minimal),       cmocka_unit_test(test_other),
+		cmocka_unit_test(test_metrics_off),   cmocka_unit_test(test_accept),
+		cmocka_unit_test(test_rollout_keys),  cmocka_unit_test(test_full_lists),
+		cmocka_unit_test(test_bad),           cmocka_unit_test(test_not_a_file),
+		cmocka_unit_test(test_size),          cmocka_unit_test(test_costly),
+		cmocka_unit_test(test_strange_path),  cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_flipped),       cmocka_unit_test(test_share_parse),
+		cmocka_unit_test(test_share_numbers), cmocka_unit_test(test_share_format),
 	};
 
 	return cmocka_run_group_tests(tests, dir_make, dir_remove);
