@@ -145,6 +145,7 @@ start_daemon sink in_col "$LAB_BIN/sink" -i eth0
 start_daemon source in_src "$LAB_BIN/source" -i mirror0 -m "$LAB_MAC" -r 20000
 # Microseconds of each scrape, and how many were whole.
 TIMES=$(in_gw bash -c '
+	trap "" PIPE
 	for ((i = 0; i < 100; i++)); do
 		exec {slow}<>/dev/tcp/127.0.0.1/9465 && printf "GET /met" >&$slow
 		exec {large}<>/dev/tcp/127.0.0.1/9465 && printf "%065536d" 0 >&$large 2>/dev/null
@@ -168,6 +169,7 @@ since_mark
 check "scrapes that were whole" "$(awk '$2' <<<"$TIMES" | wc -l)" 200
 awk '{ print $1 }' <<<"$TIMES" | sort -n | awk '{ t[NR] = $1 } END { printf "scrape at 20000 packets/s: p50 %.1f ms, p99 %.1f ms, max %.1f ms\n",
 	t[int(NR / 2)] / 1000, t[int(NR * 0.99)] / 1000, t[NR] / 1000 }'
+check_le "a second of traffic at least" 20000 "$SENT"
 check "received" "$(sink_of .received)" "$SENT"
 check "lost, duplicate, with DF" "$(sink_of '"\(.lost) \(.duplicate) \(.df_left)"')" "0 0 0"
 check "xdp + nfqueue = sent" "$(diff_of '.cleared + .handled' .leaks)" "$SENT 0"
