@@ -49,7 +49,9 @@ struct worker {
 struct nfq_path {
 	const struct policy *policy;
 	metrics_fill_fn *fill;
-	uint64_t unmodified; /* the most that was derived: a counter never falls */
+	/* For the metrics: the most that was derived so far, because a counter never falls; and of it
+	 * what was before the present rule. */
+	uint64_t unmodified, unmodified_before;
 	struct df_policy df; /* as it applies here: without the encapsulation */
 	struct nfq_state *state;
 	int lock_fd;
@@ -206,6 +208,7 @@ static int install(struct nfq_path *path, struct err *err)
 		return ret;
 	path->state->owner = path->rules.owner;
 	path->state->rule_base = base;
+	path->unmodified_before = path->unmodified;
 	return 0;
 }
 
@@ -296,6 +299,7 @@ static void render(void *ctx, FILE *out)
 
 	if (nft_read(path->policy->interface, &info.nft, &ignored) == 0) {
 		look(path->state, &info);
+		info.unmodified += path->unmodified_before;
 		if (info.unmodified < path->unmodified)
 			info.unmodified = path->unmodified;
 		path->unmodified = info.unmodified;
