@@ -90,10 +90,10 @@ $(BUILD)/prometheus:
 		{ apt-get -q update && apt-get -q download prometheus; }) >log 2>&1 || { cat log >&2; exit 1; }
 	@dpkg-deb -x $@.new/prometheus_*.deb $@.new && rm $@.new/prometheus_*.deb && mv $@.new $@
 
-bench: deps ## what the lease costs a packet
+bench: deps ## what the lease and the samples cost a packet
 	$(Q)$(MAKE) --no-print-directory all tests
 	$(Q)BUILD=$(BUILD) tests/faults/defects.sh nolease >/dev/null
-	$(Q)$(BUILD)/tests/bench/bench_lease $(BUILD)/xdp/nfq2xdp.bpf.o \
+	$(Q)$(BUILD)/tests/bench/bench_program $(BUILD)/xdp/nfq2xdp.bpf.o \
 		$(BUILD)/faults/defect-nolease/build/xdp/nfq2xdp.bpf.o
 
 faults: deps ## the fault suite in its long form: 100 cycles, every kill point (make test has a short one)

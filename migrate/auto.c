@@ -292,6 +292,8 @@ static int fail(struct rollout *r, const struct gate_result *gate)
 		return back(r, reason, true);
 	/* XDP is well and the way back is not: XDP keeps what it has, and takes no more until the way back
 	 * has been well for a whole step. */
+	if (r->live)
+		live_forget(r->live);
 	restart(r);
 	r->excused = r->now.live.parity.different;
 	set_unsure(r, true);

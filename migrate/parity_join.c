@@ -73,6 +73,15 @@ static void free_all(struct queue *queue)
 	}
 }
 
+void join_forget(struct parity_join *join, uint64_t now_ns)
+{
+	free_all(&join->came);
+	free_all(&join->out);
+	join->came.youngest = join->out.youngest = NULL;
+	memset(join->bucket, 0, sizeof(join->bucket));
+	join->first_ns = now_ns + HEAD_EDGE_NS;
+}
+
 void join_free(struct parity_join *join)
 {
 	if (!join)

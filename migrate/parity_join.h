@@ -10,7 +10,7 @@
  * out; of any other the path behind is judged, and XDP by what its program would have made of it.
  *
  * Invariants (cited as "join J1" and so on):
- *  J1  Every packet shown in front is counted once: compared, or missing.
+ *  J1  Every packet shown in front is counted once: compared, missing, or forgotten.
  *  J2  A packet that came out and was not shown in front is counted only when its sample cannot have
  *      been in front of the first or behind the last one.
  *  J3  What the path behind loses or reorders by itself (packets that XDP let be) is noise, and the
@@ -79,6 +79,9 @@ int join_came(struct parity_join *join, int cpu, const struct df_sample *sample,
  */
 int join_out(struct parity_join *join, const uint8_t *data, size_t len, uint32_t port,
 	     uint64_t now_ns);
+
+/* What waits is not counted, and samples are taken from here on: nothing was to be seen behind. */
+void join_forget(struct parity_join *join, uint64_t now_ns);
 
 /* No sample is taken any more (J2). */
 void join_stop(struct parity_join *join, uint64_t now_ns);

@@ -371,6 +371,13 @@ void live_read(struct parity_live *live, struct live_report *out)
 	pthread_mutex_unlock(&live->lock);
 }
 
+void live_forget(struct parity_live *live)
+{
+	pthread_mutex_lock(&live->lock);
+	join_forget(live->join, machine_now_ns());
+	pthread_mutex_unlock(&live->lock);
+}
+
 static void end_thread(struct parity_live *live, bool quit)
 {
 	if (!live->running)

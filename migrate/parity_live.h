@@ -59,6 +59,9 @@ int live_open(const struct policy *policy, const char *example_dir, struct parit
 /* What was compared so far. */
 void live_read(struct parity_live *live, struct live_report *out);
 
+/* The rules behind were not there, or are others: what waits to be seen there is not counted. */
+void live_forget(struct parity_live *live);
+
 /* No packet is shown any more; those on their way are waited for, up to JOIN_WAIT_NS. */
 void live_finish(struct parity_live *live, struct live_report *out);
 

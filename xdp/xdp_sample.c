@@ -11,7 +11,9 @@
 #include "xdp/xdp_ctl.h"
 #include "xdp/xdp_pin.h"
 
-#define PAGES 2048 /* of each CPU: 8 MiB, 50 ms of 100,000 packets of 1,500 bytes a second */
+#define PAGES_ALL 8192 /* 32 MiB, over all CPUs */
+#define PAGES_MAX 2048 /* of one: 50 ms of 100,000 packets of 1,500 bytes a second */
+#define PAGES_MIN 16
 
 struct xdp_samples {
 	struct xdp_samples_reader reader;
@@ -53,13 +55,8 @@ static enum bpf_perf_event_ret take(void *ctx, int cpu, struct perf_event_header
 	return LIBBPF_PERF_EVENT_CONT;
 }
 
-static void closep(struct xdp_samples **samples)
-{
-	xdp_samples_close(*samples);
-}
-
-int xdp_samples_open(const char *instance, const struct xdp_samples_reader *reader,
-		     struct xdp_samples **out, struct err *err)
+/* As large as may be: what a process may lock depends on its rights. A power of 2. */
+static struct perf_buffer *open_buffer(int map_fd, struct xdp_samples *samples)
 {
 	/* Nobody waits for it, so it need not wake: that costs the packet more than all the rest. */
 	struct perf_event_attr attr = {
@@ -71,6 +68,25 @@ int xdp_samples_open(const char *instance, const struct xdp_samples_reader *read
 		.watermark = 1,
 		.wakeup_watermark = UINT32_MAX,
 	};
+	const int cpus = libbpf_num_possible_cpus();
+	struct perf_buffer *buffer = NULL;
+	size_t pages = PAGES_MAX;
+
+	while (cpus > 0 && pages > PAGES_MIN && pages * (size_t)cpus > PAGES_ALL)
+		pages /= 2;
+	for (; !buffer && pages >= PAGES_MIN; pages /= 2)
+		buffer = perf_buffer__new_raw(map_fd, pages, &attr, take, samples, NULL);
+	return buffer;
+}
+
+static void closep(struct xdp_samples **samples)
+{
+	xdp_samples_close(*samples);
+}
+
+int xdp_samples_open(const char *instance, const struct xdp_samples_reader *reader,
+		     struct xdp_samples **out, struct err *err)
+{
 	_cleanup_(closep) struct xdp_samples *samples = calloc(1, sizeof(*samples));
 	int ret;
 
@@ -84,11 +100,12 @@ int xdp_samples_open(const char *instance, const struct xdp_samples_reader *read
 		ret = samples->map_fd = xdp_pin_open(instance, "samples", err);
 	if (ret < 0)
 		return ret;
-	samples->buffer = perf_buffer__new_raw(samples->map_fd, PAGES, &attr, take, samples, NULL);
+	samples->buffer = open_buffer(samples->map_fd, samples);
 	if (!samples->buffer)
-		return err_set(err, N2X_SYSTEM,
-			       "%s: cannot read what the program shows: %s: needs CAP_PERFMON",
-			       instance, strerror(errno));
+		return err_set(
+			err, N2X_SYSTEM,
+			"%s: cannot read what the program shows: %s: needs CAP_PERFMON, and memory that may be locked",
+			instance, strerror(errno));
 	*out = TAKE_PTR(samples);
 	return 0;
 }

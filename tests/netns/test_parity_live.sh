@@ -179,7 +179,9 @@ for how in "" -w; do
 	compare_begin --json
 	through $N
 	compare_end
-	all_of "external, accepted" $N $N $((N / 2))
+	n=$(report .reordered.nfqueue.of)
+	all_of "external, accepted" $N $N "$n"
+	by_path "external" $((N / 2)) $((N / 2))
 	ok rollback n2x migrate rollback -c "$CONF"
 	ok restore n2x migrate restore -c "$CONF"
 	ok detach n2x migrate rollback -c "$CONF" --detach --allow-link-reset

@@ -314,6 +314,25 @@ static void test_changed(void **state)
 	assert_only(s, PARITY_PAYLOAD, PARITY_BEHIND);
 }
 
+/* The rule behind was gone for a while: nobody is to blame for what was not seen there. */
+static void test_forget(void **state)
+{
+	struct scene *s = *state;
+	struct frame later = packet(3);
+
+	came(s, packet(1), DF_CLEARED);
+	out(s, cleared(packet(2)));
+	join_forget(s->join, NOW);
+	assert_false(join_waiting(s->join));
+	came_at(s, &later, 0, DF_CLEARED, NOW + 2 * S);
+	out_by(s, cleared(packet(3)), 3, NOW + 2 * S);
+	out_by(s, cleared(packet(1)), 3, NOW); /* seen there again, of before */
+	join_age(s->join, NOW, true);
+	assert_counts(s, 1, 0, 0);
+	assert_int_equal(join_report(s->join)->taken.missing[JOIN_LOST], 0);
+	assert_int_equal(join_report(s->join)->unseen, 0);
+}
+
 static void test_missing(void **state)
 {
 	struct scene *s = *state;
@@ -472,6 +491,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_partial, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_identical, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_changed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_forget, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_missing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_only_behind, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_order, setup, teardown),
