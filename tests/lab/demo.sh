@@ -5,6 +5,8 @@
 # build/demo/result.json, and report.html as migrate report makes it.
 # shellcheck disable=SC2016 # jq and awk have variables of their own
 set -u -o pipefail
+# A step up that is refused, because the machine was busy, is asked again after 10 s.
+LAB_WAIT=${LAB_WAIT:-$((120 * ${LAB_SLOW:-1}))}
 # shellcheck source=tests/lab/lab.sh
 . "$(dirname "$0")/lab.sh"
 lab_skip() {
