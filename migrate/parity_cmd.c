@@ -25,8 +25,8 @@ static const char *const class_text[PARITY_CLASS_MAX] = {
 	[PARITY_DF_CLEARED_WRONGLY] = "DF is cleared, and the policy does not match",
 	[PARITY_IP_CSUM_WRONG] = "the IPv4 header checksum is wrong: receivers drop such packets",
 	[PARITY_IP_CSUM_ZEROED] = "the IPv4 header checksum is 0: receivers drop such packets",
-	[PARITY_IP_CSUM_NOT_UPDATED] = "the IPv4 header checksum is that of before the change: "
-				       "receivers drop such packets",
+	[PARITY_IP_CSUM_NOT_UPDATED] =
+		"the IPv4 header checksum is that of before: receivers drop such packets",
 	[PARITY_UDP_CSUM_ZEROED] = "the UDP checksum is 0",
 	[PARITY_UDP_CSUM_CHANGED] = "the UDP checksum is another",
 	[PARITY_IP_ID_CHANGED] = "the IPv4 ID is another",

@@ -21,7 +21,7 @@
 #include "xdp/xdp_sample.h"
 
 #define POLL_MS 20
-#define READ_NS (2 * NFLOG_DELAY_MS * 1000000ULL) /* what came out by now is read by then */
+#define READ_NS (2000000ULL * NFLOG_DELAY_MS) /* what came out by now is read by then */
 #define ASK_NS  3000000000U /* the program shows packets for so long, unless asked again */
 
 const char *const live_unseen_name[] = {

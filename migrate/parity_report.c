@@ -24,15 +24,16 @@ static json_t *claim_json(uint64_t different, uint64_t of)
 			 "confidence_percent", 95);
 }
 
-json_t *parity_report_json(const struct parity_report *p)
+json_t *parity_report_json(const struct parity_report *report)
 {
 	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "result",
-			 parity_verdict_name[parity_judge(p)], "compared", (json_int_t)p->compared,
-			 "matching", (json_int_t)p->matching, "equal", (json_int_t)p->equal,
-			 "accepted", (json_int_t)p->accepted, "different", (json_int_t)p->different,
-			 "classes", classes_json(p), "one_sided", by_side(p->one_sided), "claim",
-			 claim_json(p->different, p->compared), "claim_matching",
-			 claim_json(p->matching_different, p->matching));
+			 parity_verdict_name[parity_judge(report)], "compared",
+			 (json_int_t)report->compared, "matching", (json_int_t)report->matching,
+			 "equal", (json_int_t)report->equal, "accepted",
+			 (json_int_t)report->accepted, "different", (json_int_t)report->different,
+			 "classes", classes_json(report), "one_sided", by_side(report->one_sided),
+			 "claim", claim_json(report->different, report->compared), "claim_matching",
+			 claim_json(report->matching_different, report->matching));
 }
 
 /* Overtaken, of how many, by path. */

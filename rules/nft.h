@@ -65,13 +65,13 @@ struct nft_installed {
 struct nft_counters {
 	bool present; /* the table is there */
 	bool external; /* it counts around an external daemon's rule */
+	uint16_t sample_group; /* the NFLOG group that packets are shown to, see `sample` */
 	uint32_t owner; /* netlink port of the process that owns it; 0: nobody */
 	bool foreign; /* its chains are not ours */
 	bool has_queue; /* the queue rule is there */
 	bool has_leak; /* the leak detector is there */
 	bool compat; /* it is built from the xt target */
 	uint32_t sample; /* one packet in so many is shown behind both paths; 0: none */
-	uint16_t sample_group; /* to this NFLOG group */
 	uint64_t queued; /* packets that rule sent to the queue */
 	uint64_t leaked; /* packets behind both paths that still have DF */
 	uint64_t

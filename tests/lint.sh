@@ -91,7 +91,7 @@ direction() {
 
 # Commands print; everything else returns.
 silent() {
-	printf '%s\n' "${all[@]}" | grep -vE '^tests/|_cmd\.c$|^(core/(output|log)|main)\.c$' |
+	printf '%s\n' "${all[@]}" | grep -vE '^tests/|[_/]cmd\.c$|^(core/(output|log)|main)\.c$' |
 		xargs grep -nE '\b(stdout|stderr)\b|\b(v?printf|puts|putchar|perror)\('
 	return 0
 }

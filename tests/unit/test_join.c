@@ -368,7 +368,7 @@ static void test_only_behind(void **state)
 	out_by(s, packet(5), 4, START); /* its sample may have been before the first */
 	join_stop(s->join, NOW + S);
 	out_by(s, packet(6), 4, NOW + S); /* or behind the last */
-	join_age(s->join, NOW + 2 * JOIN_WAIT_NS, false);
+	join_age(s->join, NOW + 2ULL * JOIN_WAIT_NS, false);
 	assert_int_equal(r->bridged + r->unseen, 0);
 	join_age(s->join, NOW, true);
 	assert_int_equal(r->bridged, 2);
