@@ -56,6 +56,7 @@ static struct nfq2xdp *try_load(const struct df_policy *policy, bool frags)
 		return NULL;
 	skel->rodata->policy = *policy;
 	bpf_program__set_autoload(skel->progs.n2x_xdp_frags, frags);
+	bpf_program__set_autoload(skel->progs.n2x_pass_frags, frags);
 	errno = -nfq2xdp__load(skel);
 	return errno ? NULL : TAKE_PTR(skel);
 }
@@ -411,6 +412,7 @@ static long load_and_count(const struct df_policy *policy, const char *name)
 	assert_non_null(skel);
 	skel->rodata->policy = *policy;
 	bpf_program__set_autoload(skel->progs.n2x_xdp_frags, frags_known);
+	bpf_program__set_autoload(skel->progs.n2x_pass_frags, frags_known);
 	prog = bpf_object__find_program_by_name(skel->obj, name);
 	assert_non_null(prog);
 	assert_int_equal(bpf_program__set_log_level(prog, 4), 0);
