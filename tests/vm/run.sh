@@ -174,7 +174,7 @@ make_base() {
 make_tree() {
 	local stage=$work/stage
 	rm -rf "$stage"
-	mkdir -p "$stage/nfq2xdp/build" "$stage"/{proc,sys,dev,run,tmp,root,etc,var/log}
+	mkdir -p "$stage/nfq2xdp/build" "$stage"/{proc,sys,dev,run,tmp,root,etc,var/log,var/lib}
 	tar -c --exclude=./.git --exclude=./build --exclude="./${build#"$repo/"}" . | tar -x -C "$stage/nfq2xdp"
 	(cd "$build" && find . \( -path ./vm -o -path ./asan -o -path ./tests/fuzz \) -prune -o \
 		-type f \( -perm -u+x -o -name '*.bpf.o' \) -print0 | xargs -0r cp --parents -t "$stage/nfq2xdp/build")
