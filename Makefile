@@ -115,9 +115,11 @@ lint: $(SKEL) ## formatting, clang-tidy, shellcheck, dependency direction
 	$(Q)tests/lint.sh
 
 asan: ## unit tests and the binary with address and undefined-behaviour sanitizers
+	$(Q)$(MAKE) --no-print-directory $(BUILD)/prometheus
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/asan \
 		SAN="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer" \
 		CFLAGS="-O1 -g" all tests
+	$(Q)ln -sfn ../prometheus $(BUILD)/asan/prometheus
 	$(Q)BUILD=$(BUILD)/asan tests/run.sh $(or $(TIERS),unit)
 
 FUZZ_SECONDS ?= 60
