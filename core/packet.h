@@ -100,7 +100,10 @@ struct df_pkt {
 	void *data_end;
 	struct df_ipv4 *ip;
 	struct df_udp *udp;
+	long room; /* from udp on, what the outer datagram holds; DF_ROOM_ALL without one */
 };
+
+#define DF_ROOM_ALL 65535
 
 DF_INLINE __u32 df_ihl(const struct df_ipv4 *ip) /* in bytes */
 {
@@ -128,6 +131,7 @@ DF_INLINE int df_parse_ipv4(struct df_pkt *pkt, void *at)
 		return DF_TRUNCATED;
 	pkt->ip = ip;
 	pkt->udp = udp;
+	pkt->room = DF_ROOM_ALL;
 	return DF_GO_ON;
 }
 
@@ -202,7 +206,7 @@ DF_INLINE int df_parse_vxlan(const volatile struct df_policy *policy, struct df_
 	struct df_ipv4 *outer_ip = pkt->ip;
 	struct df_udp *outer = pkt->udp;
 	struct df_vxlan *vxlan = (void *)(outer + 1);
-	long used;
+	long used, held;
 	int ret;
 
 	if (outer->dport_be != DF_BE16(VXLAN_PORT))
@@ -216,9 +220,12 @@ DF_INLINE int df_parse_vxlan(const volatile struct df_policy *policy, struct df_
 	ret = df_parse_eth(pkt, vxlan + 1);
 	if (ret != DF_GO_ON)
 		return ret;
-	used = (void *)(pkt->udp + 1) - (void *)outer;
-	if (used > DF_HOST16(outer->len_be) ||
-	    used + df_ihl(outer_ip) > DF_HOST16(outer_ip->tot_len_be))
+	used = (void *)pkt->udp - (void *)outer;
+	held = (long)DF_HOST16(outer_ip->tot_len_be) - (long)df_ihl(outer_ip);
+	if (held > DF_HOST16(outer->len_be))
+		held = DF_HOST16(outer->len_be);
+	pkt->room = held - used;
+	if (pkt->room < (long)sizeof(*outer))
 		return DF_TRUNCATED;
 	return DF_GO_ON;
 }
@@ -389,8 +396,8 @@ DF_INLINE __be16 df_assigned_id(const struct df_pkt *pkt)
 	__u16 id;
 
 	hash ^= (__u64)DF_HOST16(pkt->udp->len_be) << 16 | DF_HOST16(pkt->udp->check);
-	/* Asked of tot_len too: XDP sees the padding of a short frame, netfilter does not. */
-	if (DF_HOST16(pkt->ip->tot_len_be) >= df_ihl(pkt->ip) + 16 &&
+	/* Asked of tot_len and of the tunnel too: XDP sees what is behind them, netfilter does not. */
+	if (DF_HOST16(pkt->ip->tot_len_be) >= df_ihl(pkt->ip) + 16 && pkt->room >= 16 &&
 	    (const void *)(payload + 8) <= pkt->data_end)
 		for (int i = 0; i < 8; i++)
 			head = head << 8 | payload[i];

@@ -214,13 +214,8 @@ static void check_paths(const struct seen *s)
 	if (ihl_of(ip) < 20 || len < ihl_of(ip) || 14 + len > s->len)
 		return; /* the kernel drops it before netfilter */
 	if (s->h->policy.encap == DF_ENCAP_VXLAN) {
-		/* Headers that the outer packet does not hold end differently; so does an ID
-		 * mixed from a payload that it does not hold. */
-		size_t inner = s->naive->ip;
-
-		if (!s->naive->outer_udp || s->reason > DF_BELOW_MIN ||
-		    (s->reason == DF_CLEARED_ASSIGNED &&
-		     inner + word(s->before + inner + 2) > 14 + len))
+		/* Headers that the outer packet does not hold end differently. */
+		if (!s->naive->outer_udp || s->reason > DF_BELOW_MIN)
 			return;
 	}
 	payload = copy(ip, len);

@@ -31,8 +31,9 @@ mutants=(
 	"bounds: VXLAN header|s/(vxlan + 1) > pkt->data_end/vxlan > pkt->data_end/"
 	"bounds: payload|s/(payload + 8) <= pkt->data_end/payload <= pkt->data_end/"
 	"VXLAN: VNI not shifted|s/DF_HOST32(vxlan->vni_be) >> 8/DF_HOST32(vxlan->vni_be) \& 0xffffff/"
-	"VXLAN: inner behind the outer UDP|s/used > DF_HOST16(outer->len_be) ||/0 ||/"
-	"VXLAN: inner behind the outer packet|s/used + df_ihl(outer_ip) > DF_HOST16(outer_ip->tot_len_be)/0/"
+	"VXLAN: inner behind the outer UDP|s/if (held > DF_HOST16(outer->len_be))/if (0)/"
+	"VXLAN: inner behind the outer packet|s/held = (long)DF_HOST16(outer_ip->tot_len_be) - (long)df_ihl(outer_ip);/held = DF_HOST16(outer->len_be);/"
+	"VXLAN: inner not bounded|s/if (pkt->room < (long)sizeof(\*outer))/if (0)/"
 	"VXLAN: I flag not asked|s/if (!(DF_HOST32(vxlan->flags_be) & 0x08000000))/if (0)/"
 	"VXLAN: unused VNIs match|s/i < DF_VNIS_MAX \&\& i < n;/i < DF_VNIS_MAX;/"
 	"VXLAN: outer not-ipv4 kept|s/ret == DF_NOT_IPV4 || //"
@@ -46,6 +47,7 @@ mutants=(
 	"ID: given to first fragments|s/ip->id_be || (new *& *DF_IP_MF)/ip->id_be/"
 	"ID: 0 given|s/id ? id : 1/id/"
 	"ID: padding mixed in|s/>= df_ihl(pkt->ip) + 16/>= 16/"
+	"ID: what is behind the tunnel mixed in|s/ \&\& pkt->room >= 16//"
 	"ID: checksum not updated|/df_csum_update(ip->check, 0, new)/d"
 )
 

@@ -145,13 +145,23 @@ uint64_t naive_flow_hash(const struct naive *n)
 	return mix(addresses ^ mix(ports + 0x9e3779b97f4a7c15));
 }
 
+/* The end of the outer datagram: by its own length or by that of its packet, whichever is first. */
+static size_t outer_end(const struct naive *n)
+{
+	size_t by_udp = n->outer_udp + number(n, n->outer_udp + 4, 2);
+	size_t by_ip = n->outer_ip + tot_len(n, n->outer_ip);
+
+	return by_udp < by_ip ? by_udp : by_ip;
+}
+
 static unsigned int new_id(const struct naive *n)
 {
 	size_t udp = n->ip + ihl_bytes(n, n->ip);
 	uint64_t len_and_check = number(n, udp + 4, 4), head = 0;
 	unsigned int id;
 
-	if (tot_len(n, n->ip) >= ihl_bytes(n, n->ip) + 16 && there(n, udp + 8, 8))
+	if (tot_len(n, n->ip) >= ihl_bytes(n, n->ip) + 16 && there(n, udp + 8, 8) &&
+	    (!n->outer_udp || udp + 16 <= outer_end(n)))
 		head = number(n, udp + 8, 8);
 	id = (unsigned int)(mix(mix(naive_flow_hash(n) ^ len_and_check) ^ head) >> 48);
 	return id == 0 ? 1 : id;
@@ -262,15 +272,6 @@ static enum df_reason find_udp_in_frame(struct naive *n, size_t pos)
 	if (!there(n, pos, 14))
 		return DF_TRUNCATED;
 	return find_udp(n, (unsigned int)number(n, pos + 12, 2), pos + 14);
-}
-
-/* The end of the outer datagram: by its own length or by that of its packet, whichever is first. */
-static size_t outer_end(const struct naive *n)
-{
-	size_t by_udp = n->outer_udp + number(n, n->outer_udp + 4, 2);
-	size_t by_ip = n->outer_ip + tot_len(n, n->outer_ip);
-
-	return by_udp < by_ip ? by_udp : by_ip;
 }
 
 static enum df_reason go_inside(struct naive *n, enum df_reason outer)

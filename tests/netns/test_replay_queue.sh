@@ -56,7 +56,7 @@ done <<-END
 	vxlan 188 36 27 2 34 2
 	vxlan-any 2 2 2 0 0 0
 	vxlan-16 3 2 2 0 0 0
-	vxlan-assign 4 4 4 0 0 0
+	vxlan-assign 5 4 4 0 1 0
 	vxlan-min 3 3 2 0 0 0
 END
 

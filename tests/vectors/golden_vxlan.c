@@ -275,6 +275,15 @@ const struct golden golden_vxlan[] = {
 	  .out = ETH "4500 0060 4321 0000 4011 bf67 cb007101 cb007102" "c000 12b5 004c 0000"
 		"08000000 00000700" INNER_ETH "4500 002e e56c 0000 4011 a91b c0000201 c6336402"
 		UDP },
+	/* The kernel hands on what the outer UDP length says: 6 bytes of payload. */
+	{ .name = "vxlan: inner ID 0, assign, payload ends in front of the packet",
+	  .policy = VXLAN_ASSIGN, .reason = DF_CLEARED_ASSIGNED,
+	  .in = ETH "4500 0060 4321 0000 4011 bf67 cb007101 cb007102" "c000 12b5 0040 0000"
+		"08000000 00000700" INNER_ETH "4500 002e 0000 4000 4011 4e88 c0000201 c6336402"
+		UDP,
+	  .out = ETH "4500 0060 4321 0000 4011 bf67 cb007101 cb007102" "c000 12b5 0040 0000"
+		"08000000 00000700" INNER_ETH "4500 002e 959a 0000 4011 f8ed c0000201 c6336402"
+		UDP },
 	{ .name = "vxlan: inner first fragment, ID 0, assign: kept",
 	  .policy = VXLAN_ASSIGN, .reason = DF_CLEARED,
 	  .in = ETH "4500 0060 4321 0000 4011 bf67 cb007101 cb007102" "c000 12b5 004c 0000"

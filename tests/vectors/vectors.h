@@ -47,7 +47,7 @@ struct vector {
 #define NO_LIVE_TRIM  "the deciding header lies behind outer tot_len, where netfilter has trimmed"
 
 /* How many of all vectors: changing the table means changing these. */
-#define VECTORS         558
+#define VECTORS         559
 #define VECTORS_SHORT   42 /* NO_LIVE_SHORT; newer kernels refuse them to BPF_PROG_RUN too */
 #define VECTORS_NO_LIVE 57 /* not_live is set */
 
