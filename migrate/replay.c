@@ -22,8 +22,6 @@ struct packet {
 	struct parity_view view;
 	uint8_t *xdp; /* the whole frame as XDP left it */
 	uint8_t *payload; /* what the handler edits in place */
-	uint8_t *behind; /* what went on by its verdict */
-	unsigned int verdicts;
 	struct xdp_ran ran;
 	struct parity_case c;
 };
@@ -42,7 +40,6 @@ static void packet_free(struct packet *p)
 {
 	free(p->xdp);
 	free(p->payload);
-	free(p->behind);
 }
 
 static void run_end(struct run *run)
@@ -61,40 +58,25 @@ static int packet_copy(struct packet *p, struct err *err)
 
 	p->xdp = malloc(p->frame->len + XDP_REPLAY_ROOM);
 	p->payload = malloc(len);
-	p->behind = malloc(len);
-	if (!p->xdp || !p->payload || !p->behind)
+	if (!p->xdp || !p->payload)
 		return err_set(err, N2X_SYSTEM, "out of memory");
 	p->c.came = (struct parity_bytes){ p->frame->data + p->view.at, p->view.len };
 	memcpy(p->payload, p->c.came.data, p->c.came.len);
 	return 0;
 }
 
-/* No payload: it goes on as it came, whatever the handler did to its copy (handler H2). */
-static int take_verdict(void *ctx, uint32_t id, const void *payload, size_t len)
-{
-	struct packet *p = ctx;
-	const struct parity_bytes out = payload ? (struct parity_bytes){ payload, len } : p->c.came;
-
-	(void)id;
-	if (out.len > p->view.len)
-		return -EMSGSIZE;
-	memcpy(p->behind, out.data, out.len);
-	p->c.side[PARITY_BEHIND] = (struct parity_bytes){ p->behind, out.len };
-	p->verdicts++;
-	return 0;
-}
-
+/* Not changed: it goes on as it came, whatever the handler did to its copy (handler H2). */
 static void run_behind(struct run *run, struct packet *p)
 {
-	const struct nfq_verdict_sink sink = { .accept = take_verdict, .ctx = p };
 	const struct nfq_packet packet = { .hw_protocol_be = DF_BE16(ETH_P_IP),
 					   .payload = p->payload,
 					   .len = p->view.len,
 					   .whole = true };
+	const enum df_reason reason = nfq_handle(&run->behind, &run->stats, &packet);
 
-	nfq_handle(&run->behind, &run->stats, &packet, &sink);
-	if (p->verdicts != 1)
-		p->c.said.by[PARITY_BEHIND] |= PARITY_BIT(PARITY_DROPPED);
+	p->c.side[PARITY_BEHIND] = nfq_changed(reason)
+					   ? (struct parity_bytes){ p->payload, p->view.len }
+					   : p->c.came;
 }
 
 /*

@@ -40,7 +40,7 @@ struct replay_queue {
 };
 
 /* Behind the table: keeps what it is shown. */
-static int tap(void *ctx, const struct nfq_packet *pkt, const struct nfq_verdict_sink *sink)
+static enum df_reason tap(void *ctx, const struct nfq_packet *pkt)
 {
 	struct replay_queue *queue = ctx;
 
@@ -57,7 +57,7 @@ static int tap(void *ctx, const struct nfq_packet *pkt, const struct nfq_verdict
 			queue->len = queue->in.len;
 		}
 	}
-	return sink->accept(sink->ctx, pkt->id, NULL, 0);
+	return DF_NO_DF; /* on, as it came */
 }
 
 /* A packet of an experimental protocol: no rule but the tap's takes it. */
@@ -177,11 +177,11 @@ int replay_queue_open(const struct policy *policy, struct replay_queue **out, st
 
 static int serve(struct replay_queue *queue, unsigned int *handled, struct err *err)
 {
-	int ret = nfq_queue_service(queue->queue);
+	int ret = nfq_queue_service(queue->queue, false);
 
 	if (ret >= 0) {
 		*handled += (unsigned int)ret;
-		ret = nfq_queue_service(queue->tap);
+		ret = nfq_queue_service(queue->tap, false);
 	}
 	return ret < 0 ? err_set(err, N2X_SYSTEM, "--live-queue: a queue cannot be read: %s",
 				 strerror(-ret))

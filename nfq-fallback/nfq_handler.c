@@ -17,23 +17,20 @@ static void count(struct df_stats *stats, enum df_reason reason, int by)
 			 __ATOMIC_RELAXED);
 }
 
-int nfq_handle(const struct df_policy *policy, struct df_stats *stats, const struct nfq_packet *pkt,
-	       const struct nfq_verdict_sink *sink)
+enum df_reason nfq_handle(const struct df_policy *policy, struct df_stats *stats,
+			  const struct nfq_packet *pkt)
 {
 	struct df_pkt df = { .data = pkt->payload, .data_end = pkt->payload + pkt->len };
 	enum df_reason reason = DF_ERROR;
-	int ret;
 
 	if (pkt->whole)
 		reason = handle(policy, &df, pkt->hw_protocol_be);
-	/* Before the verdict: from then on the kernel no longer counts it as waiting. */
 	count(stats, reason, 1);
-	if (reason > DF_CLEARED_ASSIGNED)
-		return sink->accept(sink->ctx, pkt->id, NULL, 0);
-	ret = sink->accept(sink->ctx, pkt->id, pkt->payload, pkt->len);
-	if (ret == 0)
-		return 0;
+	return reason;
+}
+
+void nfq_not_changed(struct df_stats *stats, enum df_reason reason)
+{
 	count(stats, reason, -1);
 	count(stats, DF_ERROR, 1);
-	return sink->accept(sink->ctx, pkt->id, NULL, 0); /* H1: on, as it came */
 }

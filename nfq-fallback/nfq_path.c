@@ -25,7 +25,14 @@
 #define DRAIN_LIMIT_MS  5000
 #define OTHERS_LIMIT_MS 3000
 
-#define STATE_VERSION 2 /* of struct nfq_state; not of the XDP path's layout */
+#define STATE_VERSION 3 /* of struct nfq_state; not of the XDP path's layout */
+#define CACHE_LINE    64
+
+/* What one worker thread writes, in cache lines of its own. */
+struct nfq_thread {
+	struct df_stats stats;
+	uint64_t pace_ns; /* time a packet took, in the last batch that filled its buffers */
+} __attribute__((aligned(CACHE_LINE)));
 
 /* The state file, mapped by the process that runs and by those who look. */
 struct nfq_state {
@@ -35,14 +42,14 @@ struct nfq_state {
 	uint32_t ready; /* 1: queues bound and rule in place */
 	uint32_t owner;
 	uint64_t rule_base; /* verdicts given before the present rule was put in */
-	struct df_stats stats[POLICY_THREADS_MAX];
+	struct nfq_thread thread[POLICY_THREADS_MAX];
 };
 
 struct worker {
 	pthread_t thread;
 	bool started;
 	struct nfq_queue *queue;
-	int stop_fd; /* readable: stop */
+	const bool *stop;
 	int failed_fd; /* written when the queue cannot be read any more */
 };
 
@@ -55,7 +62,7 @@ struct nfq_path {
 	struct df_policy df; /* as it applies here: without the encapsulation */
 	struct nfq_state *state;
 	int lock_fd;
-	int stop_fd;
+	bool stop; /* the workers end; they read it while they run */
 	int failed_fd;
 	struct nft *nft;
 	struct nft_installed rules;
@@ -69,7 +76,7 @@ static uint64_t handled(const struct nfq_state *state, uint64_t reason[DF_REASON
 
 	for (unsigned int t = 0; t < state->threads; t++) {
 		for (unsigned int r = 0; r < DF_REASON_MAX; r++) {
-			uint64_t n = __atomic_load_n(&state->stats[t].reason[r], __ATOMIC_RELAXED);
+			uint64_t n = __atomic_load_n(&state->thread[t].stats.reason[r], __ATOMIC_RELAXED);
 
 			sum += n;
 			if (reason)
@@ -116,7 +123,7 @@ static int open_queues(struct nfq_path *path, struct err *err)
 		struct nfq_queue_info info = { 0 };
 		int ret = nfq_queue_open(&path->worker[i].queue, num,
 					 policy->nfqueue.fail == NFQ_FAIL_OPEN, &path->df,
-					 &path->state->stats[i]);
+					 &path->state->thread[i].stats);
 
 		if (ret == -EBUSY) {
 			nfq_queue_read(num, &info);
@@ -140,20 +147,15 @@ static int open_queues(struct nfq_path *path, struct err *err)
 static void *work(void *arg)
 {
 	struct worker *worker = arg;
-	struct pollfd fds[] = {
-		{ .fd = nfq_queue_fd(worker->queue), .events = POLLIN },
-		{ .fd = worker->stop_fd, .events = POLLIN },
-	};
 
-	while (!(fds[1].revents & POLLIN)) {
-		int ret = nfq_queue_service(worker->queue);
+	while (!__atomic_load_n(worker->stop, __ATOMIC_ACQUIRE)) {
+		int ret = nfq_queue_service(worker->queue, true);
 
 		if (ret < 0) {
 			log_info("a queue cannot be read: %s", strerror(-ret));
 			eventfd_write(worker->failed_fd, 1);
 			break;
 		}
-		poll(fds, ARRAY_SIZE(fds), ret ? 0 : -1);
 	}
 	return NULL;
 }
@@ -169,7 +171,7 @@ static int start_workers(struct nfq_path *path, struct err *err)
 	for (unsigned int i = 0; i < path->policy->nfqueue.threads && ret == 0; i++) {
 		struct worker *worker = &path->worker[i];
 
-		worker->stop_fd = path->stop_fd;
+		worker->stop = &path->stop;
 		worker->failed_fd = path->failed_fd;
 		ret = pthread_create(&worker->thread, NULL, work, worker);
 		worker->started = ret == 0;
@@ -357,12 +359,15 @@ static void path_down(struct nfq_path *path)
 		if (path->worker[0].started)
 			drain(path);
 	}
-	if (path->stop_fd >= 0)
-		eventfd_write(path->stop_fd, 1);
+	__atomic_store_n(&path->stop, true, __ATOMIC_RELEASE);
 	for (unsigned int i = 0; i < POLICY_THREADS_MAX; i++) {
-		if (path->worker[i].started)
-			pthread_join(path->worker[i].thread, NULL);
-		nfq_queue_close(path->worker[i].queue);
+		struct worker *worker = &path->worker[i];
+
+		if (worker->started) {
+			nfq_queue_wake(worker->queue);
+			pthread_join(worker->thread, NULL);
+		}
+		nfq_queue_close(worker->queue);
 	}
 	if (path->installed) {
 		wait_for_others(path, "the kernel drops them as our table goes");
@@ -372,7 +377,6 @@ static void path_down(struct nfq_path *path)
 	nft_close(path->nft);
 	if (path->state)
 		munmap(path->state, sizeof(*path->state));
-	util_closep(&path->stop_fd);
 	util_closep(&path->failed_fd);
 	util_closep(&path->lock_fd); /* last: who waits for it finds nothing of this one */
 }
@@ -384,7 +388,6 @@ int nfq_path_run(const struct policy *policy, metrics_fill_fn *fill, struct err 
 		.fill = fill,
 		.df = policy->df,
 		.lock_fd = -1,
-		.stop_fd = eventfd(0, EFD_CLOEXEC),
 		.failed_fd = eventfd(0, EFD_CLOEXEC),
 	};
 	int ret = cap_require(CAP_NEED_NFQUEUE, err);
@@ -396,7 +399,7 @@ int nfq_path_run(const struct policy *policy, metrics_fill_fn *fill, struct err 
 			err, N2X_USAGE,
 			"interface %s does not exist here: check `interface` and the namespace",
 			policy->interface);
-	if (path.stop_fd < 0 || path.failed_fd < 0)
+	if (path.failed_fd < 0)
 		return err_set(err, N2X_SYSTEM, "cannot make an eventfd");
 	path.df.encap = DF_ENCAP_NONE;
 	loop_hold_signals();

@@ -16,80 +16,114 @@
 #include "core/util.h"
 #include "nfq-fallback/nfq_handler.h"
 
-#define RCVBUF_BYTES \
-	(64 * 1024 * 1024) /* the kernel doubles it; 16 KiB for each packet that waits */
 #define COPY_RANGE 0xffff /* the largest IPv4 packet */
-#define RECV_BYTES (COPY_RANGE + 4096) /* and the attributes around it */
-#define BURST      256 /* packets handled before the caller's loop gets a turn */
+/* A message; and not a multiple of pages, so that the buffers do not share the sets of the cache. */
+#define RECV_BYTES (COPY_RANGE + 4097 + 5 * 64)
+#define SEND_BYTES (32 * 1024) /* verdicts are sent once there is more than this of them */
+#define RCVBUF_BYTES (NFQ_QUEUE_LENGTH * 8 * 1024) /* the kernel doubles it: 16 KiB each */
+
+#define VERDICT_BYTES                                                        \
+	(MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(struct nfgenmsg)) + \
+	 MNL_ATTR_HDRLEN + MNL_ALIGN(sizeof(struct nfqnl_msg_verdict_hdr)))
 
 struct nfq_queue {
 	struct mnl_socket *nl;
 	uint16_t num;
-	uint32_t portid;
 	uint32_t last_id; /* of the last packet seen */
 	nfq_queue_fn *handle;
 	void *ctx;
 	const struct df_policy *policy; /* of handle_df() */
 	struct df_stats *stats;
-	char buf[RECV_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
+	/* Verdicts that are not sent yet, in the order of the packets. They lie in buf. */
+	unsigned int n_out;
+	size_t out_bytes;
+	struct iovec out[NFQ_BATCH];
+	enum df_reason reason[NFQ_BATCH];
+	struct mmsghdr in[NFQ_BATCH];
+	struct iovec in_iov[NFQ_BATCH];
+	char buf[NFQ_BATCH][RECV_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
 };
 
-static ssize_t send_verdict(struct nfq_queue *queue, uint32_t id, const void *payload, size_t len)
+static ssize_t send_verdicts(struct nfq_queue *queue, struct iovec *verdict, unsigned int n)
 {
-	char head[256] __attribute__((aligned(NLMSG_ALIGNTO)));
-	struct nlmsghdr *nlh = nfq_nlmsg_put(head, NFQNL_MSG_VERDICT, queue->num);
-	struct nlattr attr = { .nla_type = NFQA_PAYLOAD };
-	struct iovec iov[4];
-	struct msghdr msg = { .msg_iov = iov };
-	static const char zeros[NLMSG_ALIGNTO];
+	const struct msghdr msg = { .msg_iov = verdict, .msg_iovlen = n };
 
-	nfq_nlmsg_verdict_put(nlh, (int)id, NF_ACCEPT);
-	iov[msg.msg_iovlen++] = (struct iovec){ nlh, nlh->nlmsg_len };
-	if (payload) {
-		attr.nla_len = (uint16_t)(MNL_ATTR_HDRLEN + len);
-		iov[msg.msg_iovlen++] = (struct iovec){ &attr, MNL_ATTR_HDRLEN };
-		iov[msg.msg_iovlen++] = (struct iovec){ (void *)payload, len };
-		iov[msg.msg_iovlen++] = (struct iovec){ (void *)zeros, MNL_ALIGN(len) - len };
-		nlh->nlmsg_len += MNL_ATTR_HDRLEN + (uint32_t)MNL_ALIGN(len);
-	}
 	return sendmsg(mnl_socket_get_fd(queue->nl), &msg, 0);
 }
 
-static int accept_packet(void *ctx, uint32_t id, const void *payload, size_t len)
+/* A send fails before the kernel read any of it. */
+static void send_alone(struct nfq_queue *queue, struct iovec *verdict, enum df_reason reason)
 {
-	return send_verdict(ctx, id, payload, len) < 0 ? -errno : 0;
+	struct nlmsghdr *nlh = verdict->iov_base;
+
+	if (send_verdicts(queue, verdict, 1) >= 0 || nlh->nlmsg_len == VERDICT_BYTES)
+		return;
+	nfq_not_changed(queue->stats, reason);
+	nlh->nlmsg_len = VERDICT_BYTES;
+	verdict->iov_len = VERDICT_BYTES;
+	send_verdicts(queue, verdict, 1);
 }
 
-static int handle_df(void *ctx, const struct nfq_packet *pkt, const struct nfq_verdict_sink *sink)
+static void flush(struct nfq_queue *queue)
+{
+	if (queue->n_out && send_verdicts(queue, queue->out, queue->n_out) < 0)
+		for (unsigned int i = 0; i < queue->n_out; i++)
+			send_alone(queue, &queue->out[i], queue->reason[i]);
+	queue->n_out = 0;
+	queue->out_bytes = 0;
+}
+
+/*
+ * Written over the message that it answers. With a payload it ends where the payload attribute begins,
+ * which is the same in both directions: so nothing is copied.
+ */
+static void add_verdict(struct nfq_queue *queue, uint32_t id, void *message, struct nlattr *payload,
+			enum df_reason reason)
+{
+	char *at = payload ? (char *)payload - VERDICT_BYTES : message;
+	struct nlmsghdr *nlh = nfq_nlmsg_put(at, NFQNL_MSG_VERDICT, queue->num);
+
+	nfq_nlmsg_verdict_put(nlh, (int)id, NF_ACCEPT);
+	if (payload)
+		nlh->nlmsg_len += MNL_ALIGN(payload->nla_len);
+	queue->out[queue->n_out] = (struct iovec){ nlh, nlh->nlmsg_len };
+	queue->reason[queue->n_out++] = reason;
+	queue->out_bytes += nlh->nlmsg_len;
+	if (queue->n_out == NFQ_BATCH || queue->out_bytes > SEND_BYTES)
+		flush(queue);
+}
+
+static enum df_reason handle_df(void *ctx, const struct nfq_packet *pkt)
 {
 	const struct nfq_queue *queue = ctx;
 
-	return nfq_handle(queue->policy, queue->stats, pkt, sink);
+	return nfq_handle(queue->policy, queue->stats, pkt);
 }
 
-static int handle_message(struct nfq_queue *queue, const struct nlmsghdr *nlh)
+static int handle_message(struct nfq_queue *queue, struct nlmsghdr *nlh)
 {
-	const struct nfq_verdict_sink sink = { .accept = accept_packet, .ctx = queue };
 	struct nlattr *attr[NFQA_MAX + 1] = { 0 };
 	const struct nfqnl_msg_packet_hdr *hdr;
 	struct nfq_packet pkt = { .whole = true };
+	enum df_reason reason;
 
 	if (nlh->nlmsg_type != (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET))
 		return 0;
 	if (nfq_nlmsg_parse(nlh, attr) < 0 || !attr[NFQA_PACKET_HDR])
 		return 0;
 	hdr = mnl_attr_get_payload(attr[NFQA_PACKET_HDR]);
-	pkt.id = ntohl(hdr->packet_id);
-	queue->last_id = pkt.id;
+	queue->last_id = ntohl(hdr->packet_id);
 	pkt.hw_protocol_be = hdr->hw_protocol;
+	pkt.payload = nlh;
 	if (attr[NFQA_PAYLOAD]) {
 		pkt.payload = mnl_attr_get_payload(attr[NFQA_PAYLOAD]);
 		pkt.len = mnl_attr_get_payload_len(attr[NFQA_PAYLOAD]);
-	} else {
-		pkt.payload = queue->buf;
 	}
-	pkt.whole = !attr[NFQA_CAP_LEN];
-	queue->handle(queue->ctx, &pkt, &sink);
+	/* The kernel puts the payload last: there is room in front of it. */
+	pkt.whole = !attr[NFQA_CAP_LEN] && (char *)pkt.payload >= (char *)nlh + VERDICT_BYTES;
+	reason = queue->handle(queue->ctx, &pkt);
+	add_verdict(queue, queue->last_id, nlh, nfq_changed(reason) ? attr[NFQA_PAYLOAD] : NULL,
+		    reason);
 	return 1;
 }
 
@@ -99,21 +133,22 @@ static int handle_message(struct nfq_queue *queue, const struct nlmsghdr *nlh)
  */
 static int configure(struct nfq_queue *queue, struct nlmsghdr *nlh)
 {
+	struct nlmsghdr *reply = (void *)queue->buf[0];
+
 	nlh->nlmsg_flags |= NLM_F_ACK;
 	if (mnl_socket_sendto(queue->nl, nlh, nlh->nlmsg_len) < 0)
 		return -errno;
 	for (;;) {
-		ssize_t got = mnl_socket_recvfrom(queue->nl, queue->buf, sizeof(queue->buf));
-		const struct nlmsghdr *reply = (void *)queue->buf;
-		int len = (int)got;
+		ssize_t got = mnl_socket_recvfrom(queue->nl, reply, RECV_BYTES);
 
 		if (got < 0)
 			return -errno;
-		for (; mnl_nlmsg_ok(reply, len); reply = mnl_nlmsg_next(reply, &len)) {
-			if (reply->nlmsg_type == NLMSG_ERROR)
-				return ((struct nlmsgerr *)mnl_nlmsg_get_payload(reply))->error;
-			handle_message(queue, reply);
-		}
+		if (!mnl_nlmsg_ok(reply, (int)got))
+			continue;
+		if (reply->nlmsg_type == NLMSG_ERROR)
+			return ((struct nlmsgerr *)mnl_nlmsg_get_payload(reply))->error;
+		handle_message(queue, reply);
+		flush(queue);
 	}
 }
 
@@ -174,10 +209,13 @@ static int queue_open(struct nfq_queue *taken, struct nfq_queue **out, uint16_t 
 	int ret;
 
 	queue->num = num;
+	for (unsigned int i = 0; i < NFQ_BATCH; i++) {
+		queue->in_iov[i] = (struct iovec){ queue->buf[i], RECV_BYTES };
+		queue->in[i].msg_hdr = (struct msghdr){ .msg_iov = &queue->in_iov[i], .msg_iovlen = 1 };
+	}
 	queue->nl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
 	if (!queue->nl || mnl_socket_bind(queue->nl, 0, MNL_SOCKET_AUTOPID) < 0)
 		return -errno;
-	queue->portid = mnl_socket_get_portid(queue->nl);
 	ret = tune(queue);
 	if (ret == 0)
 		ret = bind_queue(queue, fail_open);
@@ -218,26 +256,34 @@ int nfq_queue_fd(const struct nfq_queue *queue)
 	return mnl_socket_get_fd(queue->nl);
 }
 
-int nfq_queue_service(struct nfq_queue *queue)
+int nfq_queue_service(struct nfq_queue *queue, bool block)
 {
+	int got = recvmmsg(nfq_queue_fd(queue), queue->in, NFQ_BATCH,
+			   block ? MSG_WAITFORONE : MSG_DONTWAIT, NULL);
 	int handled = 0;
 
-	while (handled < BURST) {
-		ssize_t got = recv(nfq_queue_fd(queue), queue->buf, sizeof(queue->buf),
-				   MSG_DONTWAIT);
-		const struct nlmsghdr *nlh = (void *)queue->buf;
-		int len = (int)got;
+	if (got < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOBUFS))
+		return 0;
+	if (got < 0)
+		return -errno;
+	for (int i = 0; i < got; i++) {
+		struct nlmsghdr *nlh = (void *)queue->buf[i];
 
-		if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-			break;
-		if (got < 0 && (errno == EINTR || errno == ENOBUFS))
-			continue;
-		if (got < 0)
-			return -errno;
-		for (; mnl_nlmsg_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len))
+		if (mnl_nlmsg_ok(nlh, (int)queue->in[i].msg_len))
 			handled += handle_message(queue, nlh);
 	}
+	flush(queue);
 	return handled;
+}
+
+/* A message that does nothing, and its acknowledgement, which comes to who reads the queue. */
+void nfq_queue_wake(struct nfq_queue *queue)
+{
+	struct nlmsghdr nlh = { .nlmsg_len = sizeof(nlh),
+				.nlmsg_type = NLMSG_NOOP,
+				.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK };
+
+	(void)!mnl_socket_sendto(queue->nl, &nlh, sizeof(nlh));
 }
 
 /* One verdict for all that waits: it passes unmodified, where the close alone would drop it. */

@@ -17,6 +17,8 @@
  */
 #define NFQ_QUEUE_LENGTH 8192
 
+#define NFQ_BATCH 32 /* packets that one system call receives */
+
 struct nfq_queue;
 
 /*
@@ -28,9 +30,11 @@ struct nfq_queue;
 int nfq_queue_open(struct nfq_queue **out, uint16_t num, bool fail_open,
 		   const struct df_policy *policy, struct df_stats *stats);
 
-/* What is done with a packet, in the place of nfq_handle(). Held to handler H1. */
-typedef int nfq_queue_fn(void *ctx, const struct nfq_packet *pkt,
-			 const struct nfq_verdict_sink *sink);
+/*
+ * What is done with a packet, in the place of nfq_handle(): returns its reason, and the payload goes back
+ * when that says that it was changed.
+ */
+typedef enum df_reason nfq_queue_fn(void *ctx, const struct nfq_packet *pkt);
 
 /* The same with another handler. */
 int nfq_queue_open_with(struct nfq_queue **out, uint16_t num, bool fail_open, nfq_queue_fn *handle,
@@ -39,8 +43,14 @@ int nfq_queue_open_with(struct nfq_queue **out, uint16_t num, bool fail_open, nf
 /* A non-blocking descriptor that polls readable when packets wait. */
 int nfq_queue_fd(const struct nfq_queue *queue);
 
-/* Handles what waits, without blocking. Returns the number of packets handled, or -errno. */
-int nfq_queue_service(struct nfq_queue *queue);
+/*
+ * Handles what waits, up to NFQ_BATCH packets. block: waits for the first one, or for nfq_queue_wake().
+ * Returns how many, or -errno.
+ */
+int nfq_queue_service(struct nfq_queue *queue, bool block);
+
+/* From any thread: nfq_queue_service() returns, now or the next time it is called. */
+void nfq_queue_wake(struct nfq_queue *queue);
 
 /* Unbinds and frees; what is still queued is dropped by the kernel, so drain first. NULL is
  * allowed. */

@@ -248,7 +248,7 @@ static const char *handle_queued(struct nfq_queue *queue, const struct df_stats 
 {
 	if (!readable(nfq_queue_fd(queue), DEADLINE_MS))
 		return "never queued";
-	if (nfq_queue_service(queue) != 1)
+	if (nfq_queue_service(queue, false) != 1)
 		return "not one packet handled";
 	if (counted(stats) < 0)
 		return "not counted once";
