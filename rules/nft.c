@@ -225,9 +225,10 @@ uint16_t nft_sample_group(const struct policy *policy)
 	return (uint16_t)(SAMPLE_GROUP + policy->nfqueue.queue % SAMPLE_GROUPS);
 }
 
-enum rule_end {
-	RULE_LEAK,
-	RULE_ARRIVED,
+enum rule {
+	RULE_INTERFACE,
+	RULE_FRAGMENT,
+	RULE_BEHIND,
 	RULE_SAMPLE,
 	RULE_SAMPLE_BRIEF,
 	RULE_COUNT,
@@ -235,34 +236,51 @@ enum rule_end {
 	RULE_QUEUE_COMPAT
 };
 
-/* In the order of enum rule_end; what an error is about. */
+/* In the order of enum rule; what an error is about. */
 static const char *const rule_what[] = {
-	"leak rule",  "leak rule",  "sample rule", "sample rule",
-	"queue rule", "queue rule", "queue rule",
+	"leak rule",   "leak rule",  "leak rule",  "sample rule",
+	"sample rule", "queue rule", "queue rule", "queue rule",
 };
 
+static int build_rule(struct nftnl_rule *r, const struct policy *policy, enum rule which)
+{
+	int ret;
+
+	switch (which) {
+	case RULE_INTERFACE:
+		return nft_rule_leave(r, policy, NFT_LEAVE_INTERFACE);
+	case RULE_FRAGMENT:
+		return nft_rule_leave(r, policy, NFT_LEAVE_FRAGMENT);
+	case RULE_BEHIND:
+		return nft_rule_behind(r, policy);
+	case RULE_SAMPLE:
+	case RULE_SAMPLE_BRIEF:
+		return nft_rule_sample(r, policy, which == RULE_SAMPLE_BRIEF);
+	default:
+		ret = nft_rule_handled(r, policy);
+		if (ret == 0 && which != RULE_COUNT)
+			ret = nft_rule_queue(r, policy, which == RULE_QUEUE_COMPAT);
+		return ret;
+	}
+}
+
 static int add_rule(struct batch *b, const char *table, const struct policy *policy,
-		    enum rule_end end)
+		    enum rule which)
 {
 	_cleanup_(rule_freep) struct nftnl_rule *r = nftnl_rule_alloc();
-	bool behind = end < RULE_COUNT;
 	int ret;
 
 	if (!r)
 		return -ENOMEM;
 	nftnl_rule_set_u32(r, NFTNL_RULE_FAMILY, NFPROTO_IPV4);
 	nftnl_rule_set_str(r, NFTNL_RULE_TABLE, table);
-	nftnl_rule_set_str(r, NFTNL_RULE_CHAIN, behind ? CHAIN_LEAK : CHAIN_QUEUE);
-	if (end == RULE_SAMPLE || end == RULE_SAMPLE_BRIEF)
-		ret = nft_rule_sample(r, policy, end == RULE_SAMPLE_BRIEF);
-	else
-		ret = nft_rule_match(r, policy, end == RULE_ARRIVED);
-	if (ret == 0 && end >= RULE_QUEUE)
-		ret = nft_rule_queue(r, policy, end == RULE_QUEUE_COMPAT);
+	nftnl_rule_set_str(r, NFTNL_RULE_CHAIN, which < RULE_COUNT ? CHAIN_LEAK : CHAIN_QUEUE);
+	ret = build_rule(r, policy, which);
 	if (ret < 0)
 		return ret;
-	nftnl_rule_nlmsg_build_payload(
-		batch_add(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, rule_what[end]), r);
+	nftnl_rule_nlmsg_build_payload(batch_add(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND,
+						 rule_what[which]),
+				       r);
 	mnl_nlmsg_batch_next(b->msgs);
 	return 0;
 }
@@ -312,14 +330,9 @@ static int add_all(struct batch *b, const char *table, const struct policy *poli
 	if (ret == 0)
 		ret = add_chain(b, table, CHAIN_LEAK, as->around ? *as->around + 1 : PRIORITY_LEAK,
 				hook);
-	if (ret == 0)
-		ret = add_rule(b, table, policy, RULE_LEAK);
-	if (ret == 0)
-		ret = add_rule(b, table, policy, RULE_ARRIVED);
-	if (ret == 0 && as->sample)
-		ret = add_rule(b, table, policy, RULE_SAMPLE);
-	if (ret == 0 && as->sample)
-		ret = add_rule(b, table, policy, RULE_SAMPLE_BRIEF);
+	for (enum rule which = 0; which < RULE_COUNT && ret == 0; which++)
+		if (which < RULE_SAMPLE || as->sample)
+			ret = add_rule(b, table, policy, which);
 	if (ret == 0)
 		ret = add_chain(b, table, CHAIN_QUEUE,
 				as->around ? *as->around - 1 : PRIORITY_QUEUE, hook);
@@ -532,6 +545,18 @@ static int read_expr(struct nftnl_expr *e, void *data)
 	return 0;
 }
 
+/* In their order: all that arrives; and of that, the leaks. */
+static int read_behind(struct nftnl_expr *e, void *data)
+{
+	struct nft_counters *out = data;
+
+	if (strcmp(nftnl_expr_get_str(e, NFTNL_EXPR_NAME), "counter") != 0)
+		return 0;
+	read_expr(e, out->has_leak ? &out->leaked : &out->arrived);
+	out->has_leak = true;
+	return 0;
+}
+
 static int read_sample(struct nftnl_expr *e, void *data)
 {
 	const char *name = nftnl_expr_get_str(e, NFTNL_EXPR_NAME);
@@ -573,10 +598,8 @@ static int read_rule(const struct nlmsghdr *nlh, void *data)
 		nftnl_expr_foreach(r, read_expr, &out->queued);
 		nftnl_expr_foreach(r, read_queue, out);
 	} else if (!strcmp(chain, CHAIN_LEAK)) {
-		/* In their order: the leak detector, then all that arrives, then those that do not count. */
-		nftnl_expr_foreach(r, read_expr, out->has_leak ? &out->arrived : &out->leaked);
+		nftnl_expr_foreach(r, read_behind, out);
 		nftnl_expr_foreach(r, read_sample, out);
-		out->has_leak = true;
 	}
 	return MNL_CB_OK;
 }

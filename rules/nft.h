@@ -6,18 +6,18 @@
  *		set ports { type inet_service; flags constant; elements = { 31765 } }
  *		chain to_queue {
  *			type filter hook prerouting priority -450;
- *			iifname "br0" ip protocol udp ip frag-off & 0x5fff == 0x4000
- *				udp dport @ports udp checksum >= 0 counter
- *				queue flags bypass to 0
+ *			ip protocol udp ip frag-off & 0x5fff == 0x4000 udp dport @ports udp checksum >= 0
+ *				iifname "br0" counter queue flags bypass to 0
  *		}
  *		chain leak {
  *			type filter hook prerouting priority -449;
- *			(the same match) counter
- *			iifname "br0" ip protocol udp ip frag-off & 0x1fff == 0x0
- *				udp dport @ports udp checksum >= 0 counter	# all that arrives
- *			iifname "br0" ip protocol udp ip frag-off & 0x1fff == 0x0 udp length >= 16 udp checksum >= 0
+ *			iifname != "br0" return
+ *			ip frag-off & 0x1fff != 0x0 return
+ *			ip protocol udp udp dport @ports udp checksum >= 0 counter	# all that arrives
+ *				ip frag-off & 0x4000 == 0x4000 counter			# and leaks
+ *			ip protocol udp udp length >= 16
  *				jhash @nh,16,32 . @th,64,64 mod 16 seed 0x0 == 0 log group 20000
- *			iifname "br0" ip protocol udp ip frag-off & 0x1fff == 0x0 udp length < 16 udp checksum >= 0
+ *			ip protocol udp udp length < 16 udp checksum >= 0
  *				jhash @nh,16,32 . @nh,96,32 . @th,0,32 mod 16 seed 0x0 == 0 log group 20000
  *		}
  *	}
@@ -34,6 +34,9 @@
  * defragmentation (-400), so that this path sees the same fragments as XDP. min-length adds
  * `ip length >= N`. The checksum is compared so that the whole UDP header must be there, as df_match()
  * of core/packet.h asks.
+ *
+ * Every packet of the interface runs through leak, and both paths pay for that: what several rules ask is
+ * asked once, in front of them.
  *
  * Invariants (cited as "nft N1" and so on):
  *  N1  Every change is one batch: the kernel applies all of it or nothing.

@@ -58,7 +58,7 @@ static int add_payload(struct nftnl_rule *r, uint32_t base, uint32_t offset, uin
 	return add_payload_to(r, NFT_REG_1, base, offset, len);
 }
 
-static int add_iifname(struct nftnl_rule *r, const char *interface)
+static int add_iifname(struct nftnl_rule *r, uint32_t op, const char *interface)
 {
 	char name[IFNAMSIZ] = { 0 };
 	struct nftnl_expr *e = add_expr(r, "meta");
@@ -68,14 +68,12 @@ static int add_iifname(struct nftnl_rule *r, const char *interface)
 	nftnl_expr_set_u32(e, NFTNL_EXPR_META_KEY, NFT_META_IIFNAME);
 	nftnl_expr_set_u32(e, NFTNL_EXPR_META_DREG, NFT_REG_1);
 	snprintf(name, sizeof(name), "%s", interface);
-	return add_cmp(r, NFT_CMP_EQ, name, sizeof(name));
+	return add_cmp(r, op, name, sizeof(name));
 }
 
-/* DF set, or, with all, either; offset 0. */
-static int add_frag_off(struct nftnl_rule *r, bool all)
+/* (frag_off & mask) op value */
+static int add_frag_off(struct nftnl_rule *r, __be16 mask, uint32_t op, __be16 value)
 {
-	const __be16 df = all ? 0 : DF_IP_DF;
-	const __be16 mask = df | DF_IP_OFFSET;
 	const __be16 none = 0;
 	struct nftnl_expr *e;
 
@@ -90,7 +88,7 @@ static int add_frag_off(struct nftnl_rule *r, bool all)
 	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_LEN, sizeof(mask));
 	nftnl_expr_set(e, NFTNL_EXPR_BITWISE_MASK, &mask, sizeof(mask));
 	nftnl_expr_set(e, NFTNL_EXPR_BITWISE_XOR, &none, sizeof(none));
-	return add_cmp(r, NFT_CMP_EQ, &df, sizeof(df));
+	return add_cmp(r, op, &value, sizeof(value));
 }
 
 static int add_min_len(struct nftnl_rule *r, uint16_t min_len)
@@ -132,18 +130,18 @@ static int add_whole_udp(struct nftnl_rule *r)
 	return add_cmp(r, NFT_CMP_GTE, &zero, sizeof(zero));
 }
 
-/* UDP with offset 0 that came in by the interface; any such, or only with DF. */
-static int add_udp(struct nftnl_rule *r, const struct policy *policy, bool all)
+static int add_udp(struct nftnl_rule *r)
 {
 	const uint8_t udp = IPPROTO_UDP;
-	int ret = add_iifname(r, policy->interface);
 
-	if (ret == 0)
-		ret = add_payload(r, NFT_PAYLOAD_NETWORK_HEADER, offsetof(struct df_ipv4, protocol),
-				  1);
-	if (ret == 0)
-		ret = add_cmp(r, NFT_CMP_EQ, &udp, sizeof(udp));
-	return ret ? ret : add_frag_off(r, all);
+	if (add_payload(r, NFT_PAYLOAD_NETWORK_HEADER, offsetof(struct df_ipv4, protocol), 1) < 0)
+		return -ENOMEM;
+	return add_cmp(r, NFT_CMP_EQ, &udp, sizeof(udp));
+}
+
+static int add_counter(struct nftnl_rule *r)
+{
+	return add_expr(r, "counter") ? 0 : -ENOMEM;
 }
 
 /* The three words of df_sampled() into one register. */
@@ -186,14 +184,14 @@ int nft_rule_sample(struct nftnl_rule *r, const struct policy *policy, bool brie
 {
 	const __be16 len_be = htons(sizeof(struct df_udp) + 8);
 	struct nftnl_expr *e;
-	int ret = add_udp(r, policy, true);
+	int ret = add_udp(r);
 
 	if (ret == 0)
 		ret = add_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, offsetof(struct df_udp, len_be),
 				  2);
 	if (ret == 0)
 		ret = add_cmp(r, brief ? NFT_CMP_LT : NFT_CMP_GTE, &len_be, sizeof(len_be));
-	if (ret == 0)
+	if (ret == 0 && brief) /* the key of the others ends behind the header */
 		ret = add_whole_udp(r);
 	if (ret == 0)
 		ret = add_sample_key(r, policy, brief);
@@ -206,19 +204,53 @@ int nft_rule_sample(struct nftnl_rule *r, const struct policy *policy, bool brie
 	return 0;
 }
 
-int nft_rule_match(struct nftnl_rule *r, const struct policy *policy, bool all)
+int nft_rule_handled(struct nftnl_rule *r, const struct policy *policy)
 {
-	int ret = add_udp(r, policy, all);
+	int ret = add_udp(r);
 
-	if (ret == 0 && !all)
+	if (ret == 0)
+		ret = add_frag_off(r, DF_IP_DF | DF_IP_OFFSET, NFT_CMP_EQ, DF_IP_DF);
+	if (ret == 0)
 		ret = add_min_len(r, policy->df.min_len);
 	if (ret == 0)
 		ret = add_dport(r);
 	if (ret == 0)
 		ret = add_whole_udp(r);
-	if (ret == 0 && !add_expr(r, "counter"))
-		ret = -ENOMEM;
-	return ret;
+	if (ret == 0)
+		ret = add_iifname(r, NFT_CMP_EQ, policy->interface);
+	return ret ? ret : add_counter(r);
+}
+
+int nft_rule_behind(struct nftnl_rule *r, const struct policy *policy)
+{
+	int ret = add_udp(r);
+
+	if (ret == 0)
+		ret = add_dport(r);
+	if (ret == 0)
+		ret = add_whole_udp(r);
+	if (ret == 0)
+		ret = add_counter(r);
+	if (ret == 0)
+		ret = add_frag_off(r, DF_IP_DF, NFT_CMP_EQ, DF_IP_DF);
+	if (ret == 0)
+		ret = add_min_len(r, policy->df.min_len);
+	return ret ? ret : add_counter(r);
+}
+
+int nft_rule_leave(struct nftnl_rule *r, const struct policy *policy, enum nft_leave when)
+{
+	struct nftnl_expr *e;
+	int ret = when == NFT_LEAVE_INTERFACE ?
+			  add_iifname(r, NFT_CMP_NEQ, policy->interface) :
+			  add_frag_off(r, DF_IP_OFFSET, NFT_CMP_NEQ, 0);
+
+	e = ret == 0 ? add_expr(r, "immediate") : NULL;
+	if (!e)
+		return -ENOMEM;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_VERDICT, (uint32_t)NFT_RETURN);
+	return 0;
 }
 
 /* The native expression, or the xt target that every kernel with iptables-nft has. */
@@ -253,10 +285,7 @@ int nft_rule_queue(struct nftnl_rule *r, const struct policy *policy, bool compa
 
 static void format_sample(FILE *f, const struct policy *policy, bool brief)
 {
-	fprintf(f,
-		"\t\tiifname \"%s\" ip protocol udp ip frag-off & 0x1fff == 0x0 udp length %s 16 "
-		"udp checksum >= 0 ",
-		policy->interface, brief ? "<" : ">=");
+	fprintf(f, "\t\tip protocol udp udp length %s ", brief ? "< 16 udp checksum >= 0" : ">= 16");
 	if (policy->parity.sample > 1)
 		fprintf(f, "jhash @nh,%d,32 . %s mod %u seed 0x0 == 0 ",
 			policy->df.ip_id == DF_IP_ID_ASSIGN ? 0 : 16,
@@ -271,7 +300,7 @@ char *nft_format(const struct policy *policy)
 	const bool open = policy->nfqueue.fail == NFQ_FAIL_OPEN;
 	const unsigned int first = policy->nfqueue.queue;
 	const unsigned int last = first + policy->nfqueue.threads - 1;
-	char table[NFT_TABLE_MAX], match[256], min[32] = "", to[16] = "";
+	char table[NFT_TABLE_MAX], min[32] = "", to[16] = "";
 	char *text = NULL;
 	size_t size;
 	FILE *f = open_memstream(&text, &size);
@@ -281,10 +310,6 @@ char *nft_format(const struct policy *policy)
 	nft_table_name(policy->interface, table);
 	if (policy->df.min_len)
 		snprintf(min, sizeof(min), "ip length >= %u ", policy->df.min_len);
-	snprintf(match, sizeof(match),
-		 "iifname \"%s\" ip protocol udp ip frag-off & 0x5fff == 0x4000 %s"
-		 "udp dport @" SET_PORTS " udp checksum >= 0 counter",
-		 policy->interface, min);
 	if (last > first)
 		snprintf(to, sizeof(to), "-%u", last);
 	fprintf(f,
@@ -295,18 +320,20 @@ char *nft_format(const struct policy *policy)
 		fprintf(f, "%s%u", i ? ", " : "", ntohs(policy->df.dport_be[i]));
 	fprintf(f,
 		" } }\n"
-		"\tchain " CHAIN_LEAK " {\n\t\ttype filter hook prerouting priority %d;\n\t\t%s\n"
-		"\t\tiifname \"%s\" ip protocol udp ip frag-off & 0x1fff == 0x0 "
-		"udp dport @" SET_PORTS " udp checksum >= 0 counter\n",
-		PRIORITY_LEAK, match, policy->interface);
+		"\tchain " CHAIN_LEAK " {\n\t\ttype filter hook prerouting priority %d;\n"
+		"\t\tiifname != \"%s\" return\n\t\tip frag-off & 0x1fff != 0x0 return\n"
+		"\t\tip protocol udp udp dport @" SET_PORTS " udp checksum >= 0 counter "
+		"ip frag-off & 0x4000 == 0x4000 %scounter\n",
+		PRIORITY_LEAK, policy->interface, min);
 	if (policy->parity.sample) {
 		format_sample(f, policy, false);
 		format_sample(f, policy, true);
 	}
 	fprintf(f,
 		"\t}\n\tchain " CHAIN_QUEUE " {\n\t\ttype filter hook prerouting priority %d;\n"
-		"\t\t%s queue%s to %u%s\n\t}\n}\n",
-		PRIORITY_QUEUE, match, flags[open][last > first], first, to);
+		"\t\tip protocol udp ip frag-off & 0x5fff == 0x4000 %sudp dport @" SET_PORTS
+		" udp checksum >= 0 iifname \"%s\" counter queue%s to %u%s\n\t}\n}\n",
+		PRIORITY_QUEUE, min, policy->interface, flags[open][last > first], first, to);
 	if (fclose(f) != 0) {
 		free(text);
 		return NULL;

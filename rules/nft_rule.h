@@ -14,11 +14,16 @@
 #define PRIORITY_QUEUE (-450)
 #define PRIORITY_LEAK  (-449)
 
-/*
- * What the rules match, and their counter: packets to be handled, or, with all, every packet with a UDP
- * header and a port of the policy. Returns 0 or -ENOMEM.
- */
-int nft_rule_match(struct nftnl_rule *r, const struct policy *policy, bool all);
+/* What is to be handled, and its counter. Returns 0 or -ENOMEM, as all of these. */
+int nft_rule_handled(struct nftnl_rule *r, const struct policy *policy);
+
+/* The rest of the chain is for UDP's first fragments that came in by the interface. */
+enum nft_leave { NFT_LEAVE_INTERFACE, NFT_LEAVE_FRAGMENT };
+int nft_rule_leave(struct nftnl_rule *r, const struct policy *policy, enum nft_leave when);
+
+/* Two counters: every packet with a UDP header and a port of the policy; and of them, what should have
+ * been handled. */
+int nft_rule_behind(struct nftnl_rule *r, const struct policy *policy);
 
 /*
  * One packet in policy->parity.sample goes to the NFLOG group of policy->nfqueue.queue. brief: those
