@@ -76,7 +76,8 @@ static uint64_t handled(const struct nfq_state *state, uint64_t reason[DF_REASON
 
 	for (unsigned int t = 0; t < state->threads; t++) {
 		for (unsigned int r = 0; r < DF_REASON_MAX; r++) {
-			uint64_t n = __atomic_load_n(&state->thread[t].stats.reason[r], __ATOMIC_RELAXED);
+			uint64_t n = __atomic_load_n(&state->thread[t].stats.reason[r],
+						     __ATOMIC_RELAXED);
 
 			sum += n;
 			if (reason)

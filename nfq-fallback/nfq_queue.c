@@ -16,15 +16,15 @@
 #include "core/util.h"
 #include "nfq-fallback/nfq_handler.h"
 
-#define COPY_RANGE 0xffff /* the largest IPv4 packet */
+#define COPY_RANGE   0xffff /* the largest IPv4 packet */
 /* A message; and not a multiple of pages, so that the buffers do not share the sets of the cache. */
-#define RECV_BYTES (COPY_RANGE + 4097 + 5 * 64)
-#define SEND_BYTES (32 * 1024) /* verdicts are sent once there is more than this of them */
+#define RECV_BYTES   (COPY_RANGE + 4097 + 5 * 64)
+#define SEND_BYTES   (32 * 1024) /* verdicts are sent once there is more than this of them */
 #define RCVBUF_BYTES (NFQ_QUEUE_LENGTH * 8 * 1024) /* the kernel doubles it: 16 KiB each */
 
-#define VERDICT_BYTES                                                        \
-	(MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(struct nfgenmsg)) + \
-	 MNL_ATTR_HDRLEN + MNL_ALIGN(sizeof(struct nfqnl_msg_verdict_hdr)))
+#define VERDICT_BYTES                                                              \
+	(MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(struct nfgenmsg)) + MNL_ATTR_HDRLEN + \
+	 MNL_ALIGN(sizeof(struct nfqnl_msg_verdict_hdr)))
 
 struct nfq_queue {
 	struct mnl_socket *nl;
@@ -211,7 +211,8 @@ static int queue_open(struct nfq_queue *taken, struct nfq_queue **out, uint16_t 
 	queue->num = num;
 	for (unsigned int i = 0; i < NFQ_BATCH; i++) {
 		queue->in_iov[i] = (struct iovec){ queue->buf[i], RECV_BYTES };
-		queue->in[i].msg_hdr = (struct msghdr){ .msg_iov = &queue->in_iov[i], .msg_iovlen = 1 };
+		queue->in[i].msg_hdr = (struct msghdr){ .msg_iov = &queue->in_iov[i],
+							.msg_iovlen = 1 };
 	}
 	queue->nl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
 	if (!queue->nl || mnl_socket_bind(queue->nl, 0, MNL_SOCKET_AUTOPID) < 0)

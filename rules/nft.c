@@ -278,9 +278,8 @@ static int add_rule(struct batch *b, const char *table, const struct policy *pol
 	ret = build_rule(r, policy, which);
 	if (ret < 0)
 		return ret;
-	nftnl_rule_nlmsg_build_payload(batch_add(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND,
-						 rule_what[which]),
-				       r);
+	nftnl_rule_nlmsg_build_payload(
+		batch_add(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, rule_what[which]), r);
 	mnl_nlmsg_batch_next(b->msgs);
 	return 0;
 }

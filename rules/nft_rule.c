@@ -241,9 +241,8 @@ int nft_rule_behind(struct nftnl_rule *r, const struct policy *policy)
 int nft_rule_leave(struct nftnl_rule *r, const struct policy *policy, enum nft_leave when)
 {
 	struct nftnl_expr *e;
-	int ret = when == NFT_LEAVE_INTERFACE ?
-			  add_iifname(r, NFT_CMP_NEQ, policy->interface) :
-			  add_frag_off(r, DF_IP_OFFSET, NFT_CMP_NEQ, 0);
+	int ret = when == NFT_LEAVE_INTERFACE ? add_iifname(r, NFT_CMP_NEQ, policy->interface)
+					      : add_frag_off(r, DF_IP_OFFSET, NFT_CMP_NEQ, 0);
 
 	e = ret == 0 ? add_expr(r, "immediate") : NULL;
 	if (!e)
@@ -285,7 +284,8 @@ int nft_rule_queue(struct nftnl_rule *r, const struct policy *policy, bool compa
 
 static void format_sample(FILE *f, const struct policy *policy, bool brief)
 {
-	fprintf(f, "\t\tip protocol udp udp length %s ", brief ? "< 16 udp checksum >= 0" : ">= 16");
+	fprintf(f, "\t\tip protocol udp udp length %s ",
+		brief ? "< 16 udp checksum >= 0" : ">= 16");
 	if (policy->parity.sample > 1)
 		fprintf(f, "jhash @nh,%d,32 . %s mod %u seed 0x0 == 0 ",
 			policy->df.ip_id == DF_IP_ID_ASSIGN ? 0 : 16,

@@ -40,6 +40,9 @@
 #define DEADLINE_MS 5000 /* for one event; a passing run never comes near */
 #define FRAME_MAX   16384
 #define SYSCTL      "/proc/sys/net/bridge/bridge-nf-"
+#define RCVBUF      (16 * 1024 * 1024) /* for all vectors of a policy at once */
+/* net/netlink/af_netlink.c, netlink_sendmsg(), with the smallest send buffer that can be asked for. */
+#define NARROW_MAX  4576
 
 /* What becomes of a frame on its way to the rule. */
 enum fate {
@@ -103,9 +106,10 @@ static int open_packet(const char *ifname, int protocol)
 				    .sll_protocol = htons((uint16_t)protocol),
 				    .sll_ifindex = (int)if_nametoindex(ifname) };
 	_cleanup_close_ int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-	int on = 1;
+	int on = 1, bytes = RCVBUF;
 
 	if (fd < 0 || setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, &on, sizeof(on)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)) < 0 ||
 	    bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
 		return -1;
 	return TAKE_FD(fd);
@@ -335,6 +339,122 @@ static void test_vectors(void **state)
 			assert_int_equal(fates[fate], fates_ip[fate]);
 }
 
+/* Does the verdict with its payload fit into the narrow send buffer? */
+static bool fits(const struct vector *v)
+{
+	return v->reason > DF_CLEARED_ASSIGNED || v->len < NARROW_MAX - 100;
+}
+
+/* Sends what the rule is shown, and waits until all of it is queued. Returns how many. */
+static unsigned int queue_all(const struct vector *vectors, size_t n, enum vector_policy policy)
+{
+	struct nfq_queue_info info = { 0 };
+	unsigned int sent = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct vector *v = &vectors[i];
+
+		if (v->policy != policy || v->not_live || fate_of(v) != QUEUED)
+			continue;
+		assert_int_equal(send(tx, v->in, v->len, 0), v->len);
+		sent++;
+	}
+	for (int ms = 0; ms < DEADLINE_MS && info.depth != sent; ms++) {
+		poll(NULL, 0, info.depth ? 1 : 0);
+		assert_int_equal(nfq_queue_read(QUEUE, &info), 0);
+	}
+	assert_int_equal(info.depth, sent);
+	return sent;
+}
+
+/* All were handled: the bytes of each, in their order. narrow: what does not fit is as it came. */
+static void check_all(const struct vector *vectors, size_t n, enum vector_policy policy,
+		      bool narrow, struct df_stats *want)
+{
+	uint8_t frame[FRAME_MAX];
+
+	for (size_t i = 0; i < n; i++) {
+		const struct vector *v = &vectors[i];
+		bool changed = !narrow || fits(v);
+
+		if (v->policy != policy || v->not_live || fate_of(v) != QUEUED)
+			continue;
+		want->reason[changed ? v->reason : DF_ERROR]++;
+		if (capture(frame, DEADLINE_MS) != length_out(v, QUEUED) ||
+		    memcmp(frame, changed ? v->out : v->in, length_out(v, QUEUED)) != 0)
+			fail_msg("%s: other bytes, or another packet", v->name);
+	}
+	assert_int_equal(capture(frame, 0), 0);
+}
+
+/* All that the rule is shown, queued before the first is handled. Returns how many. */
+static unsigned int run_batches(const struct vector *vectors, size_t n, enum vector_policy policy,
+				bool narrow)
+{
+	struct df_stats stats = { 0 }, want = { 0 };
+	struct nfq_queue *queue;
+	unsigned int left, all;
+	int bytes = 1;
+
+	assert_int_equal(nfq_queue_open(&queue, QUEUE, false, &vector_policies[policy], &stats), 0);
+	if (narrow)
+		assert_int_equal(setsockopt(nfq_queue_fd(queue), SOL_SOCKET, SO_SNDBUF, &bytes,
+					    sizeof(bytes)),
+				 0);
+	all = left = queue_all(vectors, n, policy);
+	for (; left > NFQ_BATCH; left -= NFQ_BATCH)
+		assert_int_equal(nfq_queue_service(queue, false), NFQ_BATCH);
+	assert_int_equal(nfq_queue_service(queue, false), left);
+	assert_int_equal(nfq_queue_service(queue, false), 0);
+	check_all(vectors, n, policy, narrow, &want);
+	assert_memory_equal(stats.reason, want.reason, sizeof(stats.reason));
+	nfq_queue_close(queue);
+	return all;
+}
+
+static void test_batches(void **state)
+{
+	unsigned int most = 0;
+	size_t n;
+	struct vector *vectors = vectors_load(&n);
+
+	(void)state;
+	for (int policy = 0; policy < VECTOR_POLICY_MAX; policy++) {
+		unsigned int all = run_batches(vectors, n, (enum vector_policy)policy, false);
+
+		most = all > most ? all : most;
+	}
+	vectors_free(vectors, n);
+	assert_true(most > 2 * NFQ_BATCH);
+}
+
+/* Verdicts that cannot be sent together are sent alone; one that cannot be sent goes without payload. */
+static void test_narrow(void **state)
+{
+	size_t n, too_long = 0;
+	struct vector *vectors = vectors_load(&n);
+
+	(void)state;
+	for (size_t i = 0; i < n; i++)
+		too_long += vectors[i].policy == KEEP && !fits(&vectors[i]);
+	run_batches(vectors, n, KEEP, true);
+	vectors_free(vectors, n);
+	assert_int_equal(too_long, 1);
+}
+
+/* A service that blocks returns when it is told to, before it began to wait, too. */
+static void test_wake(void **state)
+{
+	struct df_stats stats = { 0 };
+	struct nfq_queue *queue;
+
+	(void)state;
+	assert_int_equal(nfq_queue_open(&queue, QUEUE, false, &vector_policies[KEEP], &stats), 0);
+	nfq_queue_wake(queue);
+	assert_int_equal(nfq_queue_service(queue, true), 0);
+	nfq_queue_close(queue);
+}
+
 /* Tries the family that sees most first. Sets ip_family. */
 static int install_any_rule(void)
 {
@@ -385,7 +505,12 @@ static int setup(void)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_vectors) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_vectors),
+		cmocka_unit_test(test_batches),
+		cmocka_unit_test(test_narrow),
+		cmocka_unit_test(test_wake),
+	};
 	int ret = setup();
 
 	if (ret)
