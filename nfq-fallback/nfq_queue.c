@@ -318,8 +318,10 @@ static FILE *queues_open(void)
 static bool queues_next(FILE *f, uint32_t *num, struct nfq_queue_info *out)
 {
 	return fscanf(f,
-		      "%" SCNu32 " %" SCNu32 " %" SCNu32 " %*u %*u %" SCNu32 " %" SCNu32 " %*u %*u",
-		      num, &out->portid, &out->depth, &out->dropped, &out->user_dropped) == 5;
+		      "%" SCNu32 " %" SCNu32 " %" SCNu32 " %*u %*u %" SCNu32 " %" SCNu32 " %" SCNu32
+		      " %*u",
+		      num, &out->portid, &out->depth, &out->dropped, &out->user_dropped,
+		      &out->sent) == 6;
 }
 
 int nfq_queue_read(uint16_t num, struct nfq_queue_info *out)

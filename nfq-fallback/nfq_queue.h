@@ -62,6 +62,7 @@ struct nfq_queue_info {
 	uint32_t depth; /* packets waiting for a verdict */
 	uint32_t dropped; /* queue full */
 	uint32_t user_dropped; /* receive buffer full */
+	uint32_t sent; /* packets handed to the listener since it bound; wraps */
 };
 
 /* Returns 0, -ENOENT when nobody is bound, or another -errno; *out is untouched on failure. */

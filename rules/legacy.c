@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/module.h"
 #include "core/tool.h"
 #include "core/util.h"
 #include "rules/legacy_edit.h"
@@ -37,8 +38,9 @@ static const struct {
 };
 
 /*
- * L1: iptables-legacy is not even asked in a namespace without its tables. *out is NULL when there
- * cannot be a rule of this kind, or no tool that could know.
+ * L1: iptables-legacy is not even asked in a namespace without its tables, and the others not where the
+ * question alone would load nf_tables. *out is NULL when there cannot be a rule of this kind, or no tool
+ * that could know.
  */
 static int list(enum legacy_kind kind, char **out, struct err *err)
 {
@@ -50,7 +52,7 @@ static int list(enum legacy_kind kind, char **out, struct err *err)
 			return err_set(err, N2X_SYSTEM, "ip_tables_names: %m");
 		if (!f || fgetc(f) == EOF)
 			return 0;
-	} else if (!tool_exists(tools[kind].list[0])) {
+	} else if (!tool_exists(tools[kind].list[0]) || module_state("nf_tables") != MODULE_THERE) {
 		return 0;
 	}
 	return tool_run(tools[kind].list, "", out, err);
@@ -64,21 +66,37 @@ int legacy_find_in(enum legacy_kind kind, const char *listing, const struct poli
 	return legacy_xt_find(kind, listing, policy, rules, n, err);
 }
 
-int legacy_find(const struct policy *policy, struct legacy_rule rules[LEGACY_RULES_MAX],
-		struct err *err)
+void legacy_listing_release(struct legacy_listing *listing)
 {
-	_cleanup_free_ char *nft_save = NULL;
-	_cleanup_free_ char *legacy_save = NULL;
-	_cleanup_free_ char *ruleset = NULL;
-	bool listed;
-	int n = 0, ret;
+	for (int kind = 0; kind < LEGACY_KIND_MAX; kind++)
+		free(listing->text[kind]);
+}
 
-	if ((ret = list(LEGACY_IPTABLES_NFT, &nft_save, err)) < 0 ||
-	    (ret = list(LEGACY_IPTABLES_LEGACY, &legacy_save, err)) < 0 ||
-	    (ret = list(LEGACY_NFT, &ruleset, err)) < 0)
-		return ret;
+int legacy_list(struct legacy_listing *out, struct err *err)
+{
+	_cleanup_(legacy_listing_release) struct legacy_listing l = { 0 };
+
+	for (int kind = 0; kind < LEGACY_KIND_MAX; kind++) {
+		int ret = list((enum legacy_kind)kind, &l.text[kind], err);
+
+		if (ret < 0)
+			return ret;
+	}
+	*out = l;
+	l = (struct legacy_listing){ 0 };
+	return 0;
+}
+
+int legacy_find_listed(const struct legacy_listing *listing, const struct policy *policy,
+		       struct legacy_rule rules[LEGACY_RULES_MAX], struct err *err)
+{
+	const char *nft_save = listing->text[LEGACY_IPTABLES_NFT];
+	const char *legacy_save = listing->text[LEGACY_IPTABLES_LEGACY];
+	const char *ruleset = listing->text[LEGACY_NFT];
 	/* A table that is not all its own iptables-nft names in a comment, and leaves out. */
-	listed = nft_save && !strstr(nft_save, "# Table `");
+	bool listed = nft_save && !strstr(nft_save, "# Table `");
+	int n = 0;
+
 	if (nft_save)
 		n = legacy_find_in(LEGACY_IPTABLES_NFT, nft_save, policy, rules, n, err);
 	if (n >= 0 && legacy_save)
@@ -86,6 +104,15 @@ int legacy_find(const struct policy *policy, struct legacy_rule rules[LEGACY_RUL
 	if (n >= 0 && ruleset)
 		n = legacy_nft_find(ruleset, listed, policy, rules, n, err);
 	return n;
+}
+
+int legacy_find(const struct policy *policy, struct legacy_rule rules[LEGACY_RULES_MAX],
+		struct err *err)
+{
+	_cleanup_(legacy_listing_release) struct legacy_listing listing = { 0 };
+	int ret = legacy_list(&listing, err);
+
+	return ret < 0 ? ret : legacy_find_listed(&listing, policy, rules, err);
 }
 
 static int plan(const struct legacy_rule *rule, enum legacy_edit edit, const char *listing,

@@ -14,7 +14,7 @@
  * Everything is read and changed by the tools of the rule's own kind.
  *
  * Invariants (cited as "legacy L1" and so on):
- *  L1  Reading creates nothing: no table, no chain, no lock file.
+ *  L1  Reading creates nothing: no table, no chain, no lock file; and loads no module.
  *  L2  A change is one transaction of one table. No hook comes or goes: a hook that goes drops what
  *      waits in every queue of the namespace, one that comes sees what waits a second time.
  *  L3  The rule that is taken away is named by its whole text (nft: by its handle, found by its
@@ -47,14 +47,30 @@ struct legacy_rule {
 	bool bypass;
 	bool guarded;
 	bool understood;
+	char interface[IFNAMSIZ]; /* that it looks at; "": any, or several by a wildcard */
+	uint16_t port[DF_PORTS_MAX]; /* UDP destination ports that it looks at; host order */
+	unsigned int n_ports; /* 0: any, or more than fit */
 	char why[128]; /* not understood: the first thing that is not */
 	char text[1024]; /* as listed, without counters and without our match; nft: JSON */
 };
 
+/* What the tools list; NULL: there can be no rule of this kind, or no tool that could know. */
+struct legacy_listing {
+	char *text[LEGACY_KIND_MAX];
+};
+
+/* Returns 0 with *out to be released by legacy_listing_release(), or -N2X_SYSTEM. */
+int legacy_list(struct legacy_listing *out, struct err *err);
+void legacy_listing_release(struct legacy_listing *listing);
+
+/* legacy_find() in a listing. */
+int legacy_find_listed(const struct legacy_listing *listing, const struct policy *policy,
+		       struct legacy_rule rules[LEGACY_RULES_MAX], struct err *err);
+
 /*
  * All rules of this network namespace that send to an NFQUEUE and could see the policy's packets:
  * its interface or any, UDP or any protocol, one of its ports or any. Not ours (tables nfq2xdp_*).
- * Returns the number, or -N2X_SYSTEM.
+ * A policy without an interface, or without a port, stands for any. Returns the number, or -N2X_SYSTEM.
  */
 int legacy_find(const struct policy *policy, struct legacy_rule rules[LEGACY_RULES_MAX],
 		struct err *err);

@@ -136,7 +136,7 @@ static void see_ports(struct legacy_sight *s, const json_t *all, const json_t *r
 			legacy_not_understood(s, "ports that are not numbers");
 			return;
 		}
-		any |= legacy_has_port(s->policy, low, high);
+		any |= legacy_see_port(s, low, high);
 	}
 	legacy_see_others(s, !any);
 }

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/util.h"
+
 void legacy_not_understood(struct legacy_sight *s, const char *format, ...)
 {
 	va_list args;
@@ -44,23 +46,36 @@ void legacy_see_others(struct legacy_sight *s, bool others)
 
 void legacy_see_interface(struct legacy_sight *s, const char *name, char any)
 {
+	const char *wanted = s->policy->interface;
 	size_t len = strlen(name);
 
-	if (len && name[len - 1] == any)
-		legacy_see_others(s, strncmp(name, s->policy->interface, len - 1) != 0);
-	else
-		legacy_see_others(s, strcmp(name, s->policy->interface) != 0);
+	if (len && name[len - 1] == any) {
+		legacy_see_others(s, *wanted && strncmp(name, wanted, len - 1) != 0);
+		return;
+	}
+	if (!s->negated && len < sizeof(s->rule->interface))
+		memcpy(s->rule->interface, name, len + 1);
+	legacy_see_others(s, *wanted && strcmp(name, wanted) != 0);
 }
 
-bool legacy_has_port(const struct policy *policy, unsigned int low, unsigned int high)
+bool legacy_see_port(struct legacy_sight *s, unsigned int low, unsigned int high)
 {
-	for (unsigned int i = 0; i < policy->df.n_dport; i++) {
-		unsigned int port = ntohs(policy->df.dport_be[i]);
+	const struct df_policy *df = &s->policy->df;
+	struct legacy_rule *rule = s->rule;
+
+	s->many |= high < low || high > UINT16_MAX ||
+		   high - low >= ARRAY_SIZE(rule->port) - rule->n_ports;
+	for (unsigned int port = low; port <= high && !s->many && !s->negated; port++)
+		rule->port[rule->n_ports++] = (uint16_t)port;
+	if (s->many)
+		rule->n_ports = 0;
+	for (unsigned int i = 0; i < df->n_dport; i++) {
+		unsigned int port = ntohs(df->dport_be[i]);
 
 		if (port >= low && port <= high)
 			return true;
 	}
-	return false;
+	return !df->n_dport;
 }
 
 void legacy_see_queues(struct legacy_sight *s, unsigned int low, unsigned int high)

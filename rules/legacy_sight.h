@@ -21,6 +21,7 @@ struct legacy_sight {
 	bool other; /* it cannot see the policy's packets */
 	bool negated; /* iptables: "!" was in front */
 	bool lost; /* an unknown word was there: what follows may be its argument */
+	bool many; /* more ports than a rule can remember */
 };
 
 /* L5: the rule is never changed. The first reason that is given is kept. */
@@ -37,8 +38,8 @@ void legacy_see_others(struct legacy_sight *s, bool others);
 /* `any`, at the end of a name, is what stands for all names that begin so. */
 void legacy_see_interface(struct legacy_sight *s, const char *name, char any);
 
-/* Is one of the policy's ports from low to high? */
-bool legacy_has_port(const struct policy *policy, unsigned int low, unsigned int high);
+/* The rule looks at the ports from low to high. Is one of the policy's among them? */
+bool legacy_see_port(struct legacy_sight *s, unsigned int low, unsigned int high);
 
 void legacy_see_queues(struct legacy_sight *s, unsigned int low, unsigned int high);
 

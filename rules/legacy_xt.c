@@ -123,7 +123,7 @@ static void on_ports(struct legacy_sight *s, const char *arg)
 			legacy_not_understood(s, "ports %s", arg);
 			return;
 		}
-		any |= legacy_has_port(s->policy, low, n == 2 ? high : low);
+		any |= legacy_see_port(s, low, n == 2 ? high : low);
 	}
 	legacy_see_others(s, !any);
 }

@@ -114,16 +114,18 @@ static struct nlmsghdr *batch_add(struct batch *b, uint16_t type, uint16_t flags
 }
 
 /* Sends the batch and reads every acknowledgement. Returns 0 or the first -errno, with *what it was
- * about. */
-static int batch_send(struct nft *nft, struct batch *b, const char **what)
+ * about. A batch without its end is looked at by the kernel, and not done (commit false). */
+static int batch_send(struct nft *nft, struct batch *b, bool commit, const char **what)
 {
 	char buf[MNL_SOCKET_BUFFER_SIZE];
 	uint32_t last = b->seq - 1;
 	uint32_t seen = 0;
 	int first = 0;
 
-	nftnl_batch_end(mnl_nlmsg_batch_current(b->msgs), b->seq++);
-	mnl_nlmsg_batch_next(b->msgs);
+	if (commit) {
+		nftnl_batch_end(mnl_nlmsg_batch_current(b->msgs), b->seq++);
+		mnl_nlmsg_batch_next(b->msgs);
+	}
 	nft->seq = b->seq;
 	*what = "batch";
 	if (mnl_socket_sendto(nft->nl, mnl_nlmsg_batch_head(b->msgs),
@@ -349,7 +351,7 @@ static int add_all(struct batch *b, const char *table, const struct policy *poli
  * kernel drops what waits in every queue of the namespace (nf_queue_nf_hook_drop).
  */
 static int probe(struct nft *nft, const struct policy *policy, const struct nft_installed *as,
-		 const char **what)
+		 bool commit, const char **what)
 {
 	_cleanup_(batch_freep) struct batch *b = batch_new(nft);
 	int ret = b ? add_all(b, TABLE_PROBE, policy, as, false, false) : -ENOMEM;
@@ -357,7 +359,7 @@ static int probe(struct nft *nft, const struct policy *policy, const struct nft_
 	*what = "memory";
 	if (ret == 0)
 		ret = add_table(b, TABLE_PROBE, NFT_MSG_DELTABLE, 0, 0);
-	return ret < 0 ? ret : batch_send(nft, b, what);
+	return ret < 0 ? ret : batch_send(nft, b, commit, what);
 }
 
 int nft_open(struct nft **out, struct err *err)
@@ -388,12 +390,17 @@ void nft_close(struct nft *nft)
 	free(nft);
 }
 
+static void nft_closep(struct nft **nft)
+{
+	nft_close(*nft);
+}
+
 /* Finds the best form that this kernel takes: what it refuses is taken out, and asked again. */
 static int find_form(struct nft *nft, const struct policy *policy, struct nft_installed *as,
-		     const char **what)
+		     bool commit, const char **what)
 {
 	for (;;) {
-		int ret = probe(nft, policy, as, what);
+		int ret = probe(nft, policy, as, commit, what);
 
 		if (as->owner && !strcmp(*what, "table") && (ret == -EOPNOTSUPP || ret == -EINVAL))
 			as->owner = false; /* before 5.12 */
@@ -404,6 +411,21 @@ static int find_form(struct nft *nft, const struct policy *policy, struct nft_in
 		else
 			return ret;
 	}
+}
+
+/* Why the kernel does not take our table, as err. */
+static int refused(int ret, const struct nft_installed *as, const char *table, const char *what,
+		   struct err *err)
+{
+	if (ret == -EPERM)
+		return err_set(err, N2X_SYSTEM,
+			       "nftables: not permitted: run as root or with CAP_NET_ADMIN");
+	if (ret == -ENOENT && as->compat)
+		return err_set(err, N2X_SYSTEM,
+			       "nftables: this kernel has neither nft_queue nor nft_compat with "
+			       "xt_NFQUEUE: load one (modprobe nft_queue)");
+	return err_set(err, N2X_SYSTEM, "nftables: table ip %s: %s: %s", table, what,
+		       strerror(-ret));
 }
 
 int nft_install(struct nft *nft, const struct policy *policy, const int *around,
@@ -432,7 +454,7 @@ int nft_install(struct nft *nft, const struct policy *policy, const int *around,
 			err, N2X_FOREIGN,
 			"nftables: table ip %s has other chains than ours: rename or delete it",
 			table);
-	ret = find_form(nft, policy, &as, &what);
+	ret = find_form(nft, policy, &as, true, &what);
 	/* The flag cannot be given to a table that is there. */
 	as.owner = as.owner && (!there.present || there.owner);
 	if (ret == 0) {
@@ -440,17 +462,25 @@ int nft_install(struct nft *nft, const struct policy *policy, const int *around,
 		ret = b ? add_all(b, table, policy, &as, there.present, true) : -ENOMEM;
 	}
 	if (ret == 0)
-		ret = batch_send(nft, b, &what);
-	if (ret == -EPERM)
-		return err_set(err, N2X_SYSTEM,
-			       "nftables: not permitted: run as root or with CAP_NET_ADMIN");
-	if (ret == -ENOENT && as.compat)
-		return err_set(err, N2X_SYSTEM,
-			       "nftables: this kernel has neither nft_queue nor nft_compat with "
-			       "xt_NFQUEUE: load one (modprobe nft_queue)");
+		ret = batch_send(nft, b, true, &what);
 	if (ret < 0)
-		return err_set(err, N2X_SYSTEM, "nftables: table ip %s: %s: %s", table, what,
-			       strerror(-ret));
+		return refused(ret, &as, table, what, err);
+	*out = as;
+	return 0;
+}
+
+int nft_probe(const struct policy *policy, struct nft_installed *out, struct err *err)
+{
+	_cleanup_(nft_closep) struct nft *nft = NULL;
+	struct nft_installed as = { .owner = true };
+	const char *what = "memory";
+	int ret = nft_open(&nft, err);
+
+	if (ret < 0)
+		return ret;
+	ret = find_form(nft, policy, &as, false, &what);
+	if (ret < 0)
+		return refused(ret, &as, TABLE_PROBE, what, err);
 	*out = as;
 	return 0;
 }
@@ -504,7 +534,7 @@ int nft_tap(struct nft *nft, uint16_t family, int32_t priority, uint16_t queue)
 static int remove_send(struct nft *nft, struct batch *b, const char *table, struct err *err)
 {
 	const char *what = "";
-	int ret = batch_send(nft, b, &what);
+	int ret = batch_send(nft, b, true, &what);
 
 	if (ret < 0 && ret != -ENOENT)
 		return err_set(err, N2X_SYSTEM, "nftables: cannot remove %s of table ip %s: %s",
@@ -684,11 +714,6 @@ static int read_table(struct nft *nft, const char *table, struct nft_counters *o
 	nftnl_rule_set_str(r, NFTNL_RULE_TABLE, table);
 	nftnl_rule_nlmsg_build_payload(nlh, r);
 	return query(nft, nlh, read_rule, out);
-}
-
-static void nft_closep(struct nft **nft)
-{
-	nft_close(*nft);
 }
 
 /* One try, on a socket of its own: what a broken dump leaves unread goes with it. 1: again. */

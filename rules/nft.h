@@ -107,6 +107,13 @@ int nft_install(struct nft *nft, const struct policy *policy, const int *around,
  */
 int nft_tap(struct nft *nft, uint16_t family, int32_t priority, uint16_t queue);
 
+/*
+ * The form that nft_install() would give the table, asked in batches that are never committed: nothing is
+ * changed, as `nft -c` does it. A kernel loads the modules that it needs for it. Returns 0, or
+ * -N2X_SYSTEM when this kernel takes it in no form.
+ */
+int nft_probe(const struct policy *policy, struct nft_installed *out, struct err *err);
+
 /* Takes the queue rule away, keeps its chain (N3) and the leak detector. Returns 0 or -N2X_SYSTEM. */
 int nft_remove_queue(struct nft *nft, const char *interface, struct err *err);
 
