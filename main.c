@@ -29,6 +29,8 @@ static const struct verb {
 	int (*run)(int argc, char **argv);
 	const char *help;
 } verbs[] = {
+	{ NULL, "plan", migrate_cmd_plan,
+	  "[IFACE | -c FILE] [--write FILE] [--local-only]\twhat is here, what would change, what is in the way" },
 	{ "run", "nfqueue", run_nfqueue,
 	  "-c FILE [--dry-run]\trun the NFQUEUE path in the foreground" },
 	{ "run", "xdp", run_xdp,

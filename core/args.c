@@ -24,7 +24,8 @@ enum {
 	OPT_FOR,
 	OPT_BOUND,
 	OPT_LIVE_QUEUE,
-	OPT_OUT
+	OPT_OUT,
+	OPT_WRITE
 };
 
 static const struct option options[] = {
@@ -43,6 +44,7 @@ static const struct option options[] = {
 	{ "bound", required_argument, NULL, OPT_BOUND },
 	{ "live-queue", no_argument, NULL, OPT_LIVE_QUEUE },
 	{ "out", required_argument, NULL, OPT_OUT },
+	{ "write", required_argument, NULL, OPT_WRITE },
 	{ 0 },
 };
 
@@ -121,7 +123,7 @@ static bool allowed(int opt, unsigned int want)
 {
 	switch (opt) {
 	case 'c':
-		return want & ARGS_CONFIG;
+		return want & (ARGS_CONFIG | ARGS_MAY_CONFIG);
 	case OPT_DRY_RUN:
 		return want & ARGS_DRY_RUN;
 	case OPT_EVERY:
@@ -142,6 +144,8 @@ static bool allowed(int opt, unsigned int want)
 		return want & ARGS_LIVE_QUEUE;
 	case OPT_OUT:
 		return want & ARGS_OUT;
+	case OPT_WRITE:
+		return want & ARGS_WRITE;
 	default:
 		return true;
 	}
@@ -205,6 +209,9 @@ static void take(int opt, struct args *args, struct split *split)
 	case OPT_OUT:
 		args->out = optarg;
 		break;
+	case OPT_WRITE:
+		args->write = optarg;
+		break;
 	}
 }
 
@@ -249,7 +256,7 @@ int args_parse(int argc, char **argv, unsigned int want, struct args *out, struc
 		return -N2X_USAGE;
 	if (want & ARGS_CONFIG && !args.config)
 		return err_set(err, N2X_USAGE, "%s: -c FILE is missing", argv[0]);
-	if (want & ARGS_CONFIG && policy_load(args.config, policy, err) < 0)
+	if (args.config && policy_load(args.config, policy, err) < 0)
 		return -N2X_USAGE;
 	*out = args;
 	return 0;

@@ -20,10 +20,12 @@ enum args_want {
 	ARGS_LIVE = 1 << 9, /* --for DURATION, --bound SHARE */
 	ARGS_LIVE_QUEUE = 1 << 10, /* --live-queue */
 	ARGS_OUT = 1 << 11, /* --out FILE */
+	ARGS_WRITE = 1 << 12, /* --write FILE */
+	ARGS_MAY_CONFIG = 1 << 13, /* -c FILE may be given, and is read then */
 };
 
 struct args {
-	const char *config;
+	const char *config; /* NULL: none was given */
 	const char *instance; /* the operand, or NULL */
 	unsigned int generation; /* ARGS_GENERATION */
 	const char *file; /* ARGS_FILE */
@@ -32,6 +34,7 @@ struct args {
 	double bound; /* --bound, in 0..1; 0: not given */
 	bool live_queue;
 	const char *out; /* --out, or NULL */
+	const char *write; /* --write, or NULL */
 	struct share share; /* ARGS_SPLIT: what was asked for */
 	bool json;
 	bool dry_run;

@@ -221,8 +221,8 @@ static void socket_closep(struct mnl_socket **nl)
 
 int netdev_xdp_features(int ifindex, uint64_t *out)
 {
-	_cleanup_(socket_closep) struct mnl_socket *nl =
-		mnl_socket_open2(NETLINK_GENERIC, SOCK_CLOEXEC);
+	_cleanup_(socket_closep) struct mnl_socket *nl = mnl_socket_open2(NETLINK_GENERIC,
+									  SOCK_CLOEXEC);
 	char buf[MNL_SOCKET_BUFFER_SIZE];
 	struct reply family = { .attr = family_attr }, features = { .attr = feature_attr };
 	struct nlmsghdr *nlh;

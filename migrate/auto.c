@@ -11,6 +11,7 @@
 #include "core/util.h"
 #include "migrate/metrics.h"
 #include "migrate/parity_report.h"
+#include "migrate/plan.h"
 
 #define PERIOD_MS       1000
 #define TRIAL_MS        250
@@ -448,6 +449,8 @@ static int begin(struct rollout *r, bool local_only, struct err *err)
 	r->journal.generation = status.xdp.ctl.generation;
 	if (status.state != MACHINE_IDLE)
 		ret = rollback(r->policy, &how, &r->journal, &r->end.rollback, err);
+	if (ret == 0)
+		ret = plan_preflight(r->policy, local_only, err);
 	if (ret == 0)
 		ret = machine_start(r->policy, &start, &r->journal, err);
 	if (ret == 0)

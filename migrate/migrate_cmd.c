@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "core/output.h"
 #include "core/util.h"
+#include "migrate/changes.h"
 #include "migrate/cmd.h"
 #include "migrate/machine.h"
 #include "migrate/rollback.h"
@@ -58,53 +59,15 @@ static int print_changes(json_t *changes, const struct args *args)
 	return output_changes(changes, args->json) < 0 ? -N2X_SYSTEM : 0;
 }
 
-/* The operator's rules, as changes to come. */
-static int rules_dry_run(const struct policy *policy, const char *what, const char *undo,
-			 json_t *changes, struct err *err)
-{
-	struct legacy_rule rules[LEGACY_RULES_MAX];
-	int n = legacy_find(policy, rules, err);
-
-	for (int i = 0; i < n; i++)
-		if (rules[i].understood)
-			output_change(changes, undo, "%s: %s", what, rules[i].text);
-		else
-			output_change(changes, "nothing to undo", "leave alone (%s): %s",
-				      rules[i].why, rules[i].text);
-	return n < 0 ? n : 0;
-}
-
 static int start_dry_run(const struct session *s, struct err *err)
 {
-	const char *undo = "nfq2xdp migrate rollback --detach -c FILE";
-	const struct policy *policy = &s->policy;
-	struct xdp_plan plan[POLICY_ATTACH_MAX];
-	bool already = false;
-	char dir[PATH_MAX];
-	json_t *changes;
-	int ret = machine_started(policy, &already, err);
+	json_t *changes = json_array();
+	int ret = changes_start(&s->policy, s->args.local_only, changes, err);
 
-	if (ret == 0 && !already)
-		ret = xdp_plan(policy, s->args.local_only, plan, err);
-	if (ret < 0)
-		return ret;
-	changes = json_array();
-	if (already)
+	if (ret == 0)
 		return print_changes(changes, &s->args);
-	ret = rules_dry_run(policy, "queue only what has DF set", "nfq2xdp migrate restore -c FILE",
-			    changes, err);
-	if (ret < 0) {
-		json_decref(changes);
-		return ret;
-	}
-	instance_pin_dir(ABI_VERSION, policy->interface, dir);
-	output_change(changes, undo, "pin maps, clock and stub in %s", dir);
-	for (unsigned int i = 0; i < policy->xdp.n_attach; i++)
-		output_change(changes, undo,
-			      "attach %s to %s (MTU %u) at share 0, pinned as %s/link-%s",
-			      plan[i].frags ? "xdp.frags" : "xdp", plan[i].interface, plan[i].mtu,
-			      dir, plan[i].interface);
-	return print_changes(changes, &s->args);
+	json_decref(changes);
+	return ret;
 }
 
 /* What was done to the operator's rules, and what was not. */
@@ -449,7 +412,7 @@ static int away_dry_run(const struct session *s, const char *undo, const char *r
 		output_change(changes, "nfq2xdp migrate start -c FILE",
 			      "%s: remove our table around the operator's rule",
 			      s->policy.interface);
-	ret = rules_dry_run(&s->policy, rules, undo, changes, err);
+	ret = changes_rules(&s->policy, rules, undo, changes, err);
 	if (ret < 0) {
 		json_decref(changes);
 		return ret;

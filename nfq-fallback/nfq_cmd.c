@@ -10,15 +10,21 @@
 #include "core/util.h"
 #include "nfq-fallback/nfq_path.h"
 
-static int dry_run(const struct policy *policy, bool json)
+void nfq_cmd_changes(const struct policy *policy, json_t *changes)
 {
 	_cleanup_free_ char *rules = nft_format(policy);
-	json_t *changes = json_array();
 
 	for (unsigned int i = 0; i < policy->nfqueue.threads; i++)
 		output_change(changes, "stop this process", "bind queue %u",
 			      policy->nfqueue.queue + i);
 	output_change(changes, "stop this process", "add %s", rules ? rules : "the nftables table");
+}
+
+static int dry_run(const struct policy *policy, bool json)
+{
+	json_t *changes = json_array();
+
+	nfq_cmd_changes(policy, changes);
 	return output_changes(changes, json) < 0 ? N2X_SYSTEM : N2X_OK;
 }
 

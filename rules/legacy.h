@@ -94,6 +94,7 @@ struct legacy_listener {
 	bool bound;
 	uint32_t portid;
 	pid_t pid; /* 0: not to be found, such as in another pid namespace */
+	int fd; /* the socket's number in that process */
 	char comm[16 + 1];
 };
 

@@ -54,7 +54,8 @@ static int find_inode(uint32_t portid, unsigned long *inode, struct err *err)
 	return ret;
 }
 
-static bool has_socket(pid_t pid, unsigned long inode)
+/* The number of that socket in the process, or -1. */
+static int find_socket(pid_t pid, unsigned long inode)
 {
 	char path[PATH_MAX], want[64], link[64];
 	_cleanup_dir_ DIR *dir = NULL;
@@ -68,27 +69,33 @@ static bool has_socket(pid_t pid, unsigned long inode)
 
 		link[len < 0 ? 0 : len] = '\0';
 		if (strcmp(link, want) == 0)
-			return true;
+			return (int)strtol(entry->d_name, NULL, 10);
 	}
-	return false;
+	return -1;
 }
 
-/* The port id is most often the pid: that one first. Returns 0 when there is none. */
-static pid_t find_owner(uint32_t portid, unsigned long inode)
+static bool is_owner(struct legacy_listener *l, pid_t pid, unsigned long inode)
+{
+	l->fd = find_socket(pid, inode);
+	l->pid = l->fd < 0 ? 0 : pid;
+	return l->pid;
+}
+
+/* The port id is most often the pid: that one first. */
+static void find_owner(struct legacy_listener *l, unsigned long inode)
 {
 	_cleanup_dir_ DIR *dir = NULL;
 	const struct dirent *entry;
 
-	if (has_socket((pid_t)portid, inode))
-		return (pid_t)portid;
+	if (is_owner(l, (pid_t)l->portid, inode))
+		return;
 	dir = opendir("/proc");
 	while (dir && (entry = readdir(dir))) {
 		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
 
-		if (pid > 0 && has_socket(pid, inode))
-			return pid;
+		if (pid > 0 && is_owner(l, pid, inode))
+			return;
 	}
-	return 0;
 }
 
 static void read_comm(struct legacy_listener *l)
@@ -115,7 +122,7 @@ int legacy_listener(uint16_t queue, struct legacy_listener *out, struct err *err
 	if (!found.bound)
 		found.portid = 0;
 	if (inode)
-		found.pid = find_owner(found.portid, inode);
+		find_owner(&found, inode);
 	if (found.pid)
 		read_comm(&found);
 	*out = found;

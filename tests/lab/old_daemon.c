@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Stand-in for the daemon that is migrated away from: old_daemon [-q QUEUE] [-l LENGTH] [-n] [-w] [-d NS]
+ * Stand-in for the daemon that is migrated away from:
+ *	old_daemon [-q QUEUE] [-l LENGTH] [-b BYTES] [-n] [-w] [-d NS]
  *
  * The callback API, one packet a recv(), the UDP checksum zeroed: as naive as the original. LENGTH is
- * the queue's, by default the kernel's 1024; a longer one rides out a busy machine. With -n it does
- * nothing: every packet goes back as it came. With -w it leaves the IPv4 checksum zero, as the first
- * version of the original was written. With -d it is busy for so long with each. Prints
+ * the queue's, by default the kernel's 1024; a longer one rides out a busy machine. BYTES are its receive
+ * buffer's, by default enough. With -n it does nothing: every packet goes back as it came. With -w it
+ * leaves the IPv4 checksum zero, as the first version of the original was written. With -d it is busy for
+ * so long with each. Prints
  * {"ready":true} when bound. SIGUSR1: one line {"handled":N}.
  * SIGTERM or SIGINT: the last one.
  */
@@ -24,8 +26,6 @@
 
 #include <libnetfilter_queue/libnetfilter_queue.h>
 #include <libnfnetlink/libnfnetlink.h>
-
-#define RCVBUF (64 << 20)
 
 struct daemon {
 	/* Held while a verdict is given, so that the last line counts exactly these. */
@@ -94,16 +94,18 @@ int main(int argc, char **argv)
 	static char buf[0xffff + 4096] __attribute__((aligned(8)));
 	struct nfq_handle *handle_nfq;
 	struct nfq_q_handle *queue;
-	uint32_t length = 0;
+	uint32_t length = 0, room = 64 << 20;
 	uint16_t num = 0;
 	pthread_t thread;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "q:l:nwd:")) != -1) {
+	while ((opt = getopt(argc, argv, "q:l:b:nwd:")) != -1) {
 		if (opt == 'q')
 			num = (uint16_t)wire_number(optarg, 0, UINT16_MAX);
 		else if (opt == 'l')
 			length = (uint32_t)wire_number(optarg, 1, UINT16_MAX);
+		else if (opt == 'b')
+			room = (uint32_t)wire_number(optarg, 1, 1 << 30);
 		else if (opt == 'n')
 			d.nothing = true;
 		else if (opt == 'w')
@@ -125,7 +127,7 @@ int main(int argc, char **argv)
 	queue = nfq_create_queue(handle_nfq, num, handle, &d);
 	/* The default buffer holds some 50 jumbo packets: it, and not the queue, would be the
 	 * limit. */
-	nfnl_rcvbufsiz(nfq_nfnlh(handle_nfq), RCVBUF);
+	nfnl_rcvbufsiz(nfq_nfnlh(handle_nfq), room);
 	if (!queue || nfq_set_mode(queue, NFQNL_COPY_PACKET, 0xffff) < 0)
 		err(1, "queue %u", num);
 	if (length && nfq_set_queue_maxlen(queue, length) < 0)

@@ -6,7 +6,7 @@
  * FAULT, once in every 100 sequence numbers, to prove what a sink counts: drop, duplicate,
  * swap (neighbours; they are of one flow with -f 1 only), ip-csum, udp-csum, short (an IPv4 total
  * length of 24 and 27 in turn, which ends inside the UDP header; the frame stays as long), vlan (an
- * 802.1Q tag in front).
+ * 802.1Q tag in front), id0 (an IPv4 ID of 0), fragment (an offset that is not 0).
  *
  * Prints {"ready":true} when it starts. SIGUSR1: one line {"sent":N}. At COUNT sequence numbers,
  *SIGTERM or SIGINT: the last line.
@@ -38,13 +38,16 @@ enum fault {
 	FAULT_UDP,
 	FAULT_SHORT,
 	FAULT_VLAN,
+	FAULT_ID0,
+	FAULT_FRAGMENT,
 	FAULT_MAX
 };
 
 static const char *const fault_name[] = {
-	[FAULT_NONE] = "none",   [FAULT_DROP] = "drop",  [FAULT_DUPLICATE] = "duplicate",
-	[FAULT_SWAP] = "swap",   [FAULT_IP] = "ip-csum", [FAULT_UDP] = "udp-csum",
-	[FAULT_SHORT] = "short", [FAULT_VLAN] = "vlan",
+	[FAULT_NONE] = "none",         [FAULT_DROP] = "drop",  [FAULT_DUPLICATE] = "duplicate",
+	[FAULT_SWAP] = "swap",         [FAULT_IP] = "ip-csum", [FAULT_UDP] = "udp-csum",
+	[FAULT_SHORT] = "short",       [FAULT_VLAN] = "vlan",  [FAULT_ID0] = "id0",
+	[FAULT_FRAGMENT] = "fragment",
 };
 _Static_assert(sizeof(fault_name) / sizeof(fault_name[0]) == FAULT_MAX, "every fault has a name");
 
@@ -124,6 +127,10 @@ static void build(const struct source *s, uint64_t seq, struct wire_frame *frame
 	memcpy(frame->eth.h_dest, s->dst, ETH_ALEN);
 	if (faulty(s, seq, FAULT_SHORT))
 		frame->ip.tot_len = htons(seq % 200 == 50 ? 24 : 27);
+	if (faulty(s, seq, FAULT_ID0))
+		frame->ip.id = 0;
+	if (faulty(s, seq, FAULT_FRAGMENT))
+		frame->ip.frag_off = htons(1);
 	frame->ip.check =
 		wire_fold(wire_sum((uint8_t *)frame + sizeof(frame->eth), sizeof(frame->ip), 0));
 	frame->udp.check = wire_fold(wire_udp_sum(frame) + s->pattern_sum[l]) ?: 0xffff;

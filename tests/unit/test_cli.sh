@@ -52,7 +52,7 @@ says --help 0 '^usage: nfq2xdp VERB' --help
 says -h 0 '^usage: nfq2xdp VERB' -h
 says --version 0 '^nfq2xdp [0-9]*\.[0-9]*\.[0-9]*$' --version
 says "nothing" 2 '^usage: nfq2xdp VERB'
-check "--help names every verb" "$("$N2X" --help | grep -cE '^  (run|migrate|parity|panic)')" \
+check "--help names every verb" "$("$N2X" --help | grep -cE '^  (run|migrate|parity|panic|plan)')" \
 	"$(grep -cE '^	\{ (NULL|"[a-z]+"), "[a-z]+", ' "$ROOT/main.c")"
 
 echo "# verbs"
