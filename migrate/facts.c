@@ -215,19 +215,17 @@ static void add_tree(struct facts *facts, const struct topology_dev *root)
 	}
 }
 
-/* A VLAN on one of the tree: its packets pass there, too, and are none of the rule's. */
+/* The packets of a VLAN on one of the tree pass there, too, and are none of the rule's. */
 static void see_vlans(struct facts *facts)
 {
-	for (unsigned int i = 0; i < facts->topology.n; i++) {
-		const struct topology_dev *dev = &facts->topology.dev[i];
-		const struct topology_dev *lower = topology_by_index(&facts->topology, dev->lower);
+	const struct topology *t = &facts->topology;
 
-		if (strcmp(dev->kind, "vlan") != 0 || !lower || facts_device(facts, dev->name) ||
-		    !facts_device(facts, lower->name))
-			continue;
-		snprintf(facts->over, sizeof(facts->over), "%s", dev->name);
-		facts->over_vlan = dev->vlan;
-	}
+	for (unsigned int i = 0; i < facts->n_devices; i++)
+		for (unsigned int k = 0; k < t->n; k++)
+			if (!strcmp(t->dev[k].kind, "vlan") &&
+			    t->dev[k].lower == facts->device[i].node.dev->ifindex &&
+			    !facts_device(facts, t->dev[k].name))
+				facts->device[i].vlan = &t->dev[k];
 }
 
 void facts_read_devices(struct facts *facts, const struct policy *policy)

@@ -27,12 +27,21 @@ struct fact_try {
 	struct err why;
 };
 
+/* Why there is nothing to go by; NULL: there is. */
+static inline const char *fact_missing(const struct fact_try *t)
+{
+	if (!t->asked)
+		return "not read";
+	return t->ret ? t->why.text : NULL;
+}
+
 struct facts_device {
 	struct topology_node node;
 	struct netdev_hw hw;
 	bool hw_known;
 	uint64_t features; /* NETDEV_XDP_* */
 	bool features_known;
+	const struct topology_dev *vlan; /* that is carried by it and not in the tree; NULL: none */
 	struct sample_count sample; /* with facts->sampled */
 };
 
@@ -83,8 +92,6 @@ struct facts {
 	struct facts_device device[TOPOLOGY_NODES]; /* the tree from `interface` down; [0] is it */
 	unsigned int n_devices, left_out;
 	char missing[IFNAMSIZ]; /* an attach point of the policy that is not there */
-	char over[IFNAMSIZ]; /* a VLAN device on an attach point, or on one above it */
-	uint16_t over_vlan;
 	bool bridge_hidden;
 
 	/* traffic, over the window */

@@ -18,10 +18,8 @@ enum finding_verdict check_fallback(struct check *c)
 	if (!c->policy)
 		return unknown(c, "there is no policy");
 	if (!c->external && f->given) {
-		if (!f->fallback_read.asked || f->fallback_read.ret)
-			return unknown(c, "%s",
-				       f->fallback_read.asked ? f->fallback_read.why.text
-							      : "not read");
+		if (fact_missing(&f->fallback_read))
+			return unknown(c, "%s", fact_missing(&f->fallback_read));
 		if (f->fallback.running)
 			return ok(c, "our NFQUEUE path runs, pid %d, queue %u", f->fallback.pid,
 				  f->fallback.queue);
@@ -30,8 +28,8 @@ enum finding_verdict check_fallback(struct check *c)
 			    "the NFQUEUE path does not run: what XDP does not take would pass with "
 			    "DF set");
 	}
-	if (f->listening.ret)
-		return unknown(c, "%s", f->listening.why.text);
+	if (fact_missing(&f->listening))
+		return unknown(c, "%s", fact_missing(&f->listening));
 	if (f->listener.bound && f->unbound < 0)
 		return ok(c, "%s (pid %d) listens on queue %u", f->listener.comm, f->listener.pid,
 			  f->queue);

@@ -13,8 +13,8 @@ enum finding_verdict check_interface(struct check *c)
 	const struct facts *f = c->facts;
 
 	c->out->exit = N2X_USAGE;
-	if (f->devices.ret)
-		return unknown(c, "%s", f->devices.why.text);
+	if (fact_missing(&f->devices))
+		return unknown(c, "%s", fact_missing(&f->devices));
 	if (f->interface[0] && !f->n_devices) {
 		mend(c, "ip -br link");
 		return fail(c, "interface %s does not exist here: check the name and the namespace",
@@ -219,18 +219,20 @@ enum finding_verdict check_gro(struct check *c)
 enum finding_verdict check_vlan(struct check *c)
 {
 	const struct facts_device *device;
-	const char *stripped = "";
 
-	for (unsigned int i = 0; (device = check_next(c, &i));)
-		if (device->hw.on & NETDEV_RX_VLAN)
-			stripped = ", and the device takes the tag off before it looks";
-	if (c->facts->over[0] && c->policy) {
-		mend(c, "xdp: { attach: [the ports above] } in the file");
+	for (unsigned int i = 0; (device = check_next(c, &i));) {
+		if (!device->vlan)
+			continue;
+		mend(c, "xdp: { attach: [%s] } in the file   # the rule's interface",
+		     c->facts->interface);
 		return warn(
 			c,
-			"VLAN %u (%s) is on the same device: XDP handles its packets to the port, too%s; "
-			"the rule does not see them",
-			c->facts->over_vlan, c->facts->over, stripped);
+			"VLAN %u (%s) is on %s: XDP handles its packets to the port, too%s; the rule does "
+			"not see them",
+			device->vlan->vlan, device->vlan->name, check_name(device),
+			device->hw.on & NETDEV_RX_VLAN
+				? ", and does not see the tag, which the device takes off"
+				: "");
 	}
 	if (check_no_sample(c))
 		return unknown(c, "%s", check_no_sample(c));
@@ -241,8 +243,8 @@ enum finding_verdict check_vlan(struct check *c)
 	return warn(
 		c,
 		"%" PRIu64 " of %" PRIu64
-		" packets of the policy have a VLAN tag: XDP looks through it%s; the rule may not",
-		c->seen.tagged, c->seen.matching, stripped);
+		" packets of the policy have a VLAN tag: XDP looks through it; the rule may not",
+		c->seen.tagged, c->seen.matching);
 }
 
 /* Somebody else's program: on an attach point, or else on a device beside. NULL: there is none. */

@@ -13,6 +13,8 @@ enum finding_verdict check_rights(struct check *c)
 {
 	const struct fact_try *xdp = &c->facts->rights_xdp, *nfq = &c->facts->rights_nfqueue;
 
+	if (!xdp->asked || !nfq->asked)
+		return unknown(c, "not read");
 	if (xdp->ret == 0 && nfq->ret == 0)
 		return ok(c, "all that XDP and NFQUEUE need");
 	mend(c, "sudo nfq2xdp plan");
@@ -21,6 +23,8 @@ enum finding_verdict check_rights(struct check *c)
 
 enum finding_verdict check_bpffs(struct check *c)
 {
+	if (!c->facts->bpffs.asked)
+		return unknown(c, "not read");
 	if (c->facts->bpffs.ret == 0)
 		return ok(c, "a BPF file system is on /sys/fs/bpf");
 	mend(c, "mount -t bpf bpf /sys/fs/bpf");
@@ -106,11 +110,9 @@ enum finding_verdict check_table(struct check *c)
 	const struct nft_counters *counters = &c->facts->counters;
 	char table[NFT_TABLE_MAX] = "";
 
-	if (!c->facts->table.asked || !c->policy)
-		return unknown(c, "not read");
+	if (fact_missing(&c->facts->table) || !c->policy)
+		return unknown(c, "%s", fact_missing(&c->facts->table) ?: "there is no policy");
 	nft_table_name(c->policy->interface, table);
-	if (c->facts->table.ret)
-		return unknown(c, "%s", c->facts->table.why.text);
 	if (!counters->present)
 		return ok(c, "the name of our table, %s, is free", table);
 	if (!counters->foreign)

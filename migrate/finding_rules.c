@@ -12,8 +12,8 @@ enum finding_verdict check_rule(struct check *c)
 {
 	const struct facts *f = c->facts;
 
-	if (f->rules.ret)
-		return unknown(c, "%s", f->rules.why.text);
+	if (fact_missing(&f->rules))
+		return unknown(c, "%s", fact_missing(&f->rules));
 	if (!c->choice->valid) {
 		fail(c, "%s", c->choice->why.text);
 		mend(c, "iptables-save -t mangle; nft list ruleset");
@@ -56,8 +56,8 @@ static void mend_bypass(struct check *c)
 
 enum finding_verdict check_bypass(struct check *c)
 {
-	if (c->facts->rules.ret || !c->policy)
-		return unknown(c, "there is no policy, or the rules cannot be read");
+	if (fact_missing(&c->facts->rules) || !c->policy)
+		return unknown(c, "%s", fact_missing(&c->facts->rules) ?: "there is no policy");
 	if (!c->rule)
 		return ok(c, "no rule of somebody else's is part of it");
 	if (c->rule->bypass)
@@ -93,8 +93,8 @@ enum finding_verdict check_conntrack(struct check *c)
 
 enum finding_verdict check_mark(struct check *c)
 {
-	if (c->facts->rules.ret)
-		return unknown(c, "the rules cannot be read");
+	if (fact_missing(&c->facts->rules))
+		return unknown(c, "%s", fact_missing(&c->facts->rules));
 	if (!c->facts->mark[0])
 		return ok(c, "no iptables rule marks the policy's packets");
 	mend(c, "rollout: { steps: [1/100, 1/10, 1/2, all] } in the file   # is the share");
@@ -106,8 +106,8 @@ enum finding_verdict check_mark(struct check *c)
 
 enum finding_verdict check_mixed(struct check *c)
 {
-	if (c->facts->rules.ret)
-		return unknown(c, "the rules cannot be read");
+	if (fact_missing(&c->facts->rules))
+		return unknown(c, "%s", fact_missing(&c->facts->rules));
 	if (!c->facts->nft_rules || !c->facts->legacy_rules)
 		return ok(c, "one kind of iptables has rules, or none");
 	mend(c, "iptables-legacy-save; iptables-nft-save   # move the rules of one to the other");
@@ -124,10 +124,11 @@ enum finding_verdict check_flushers(struct check *c)
 	for (unsigned int i = 0; i < f->n_flushers; i++)
 		snprintf(who + strlen(who), sizeof(who) - strlen(who), "%s%s (%s)", i ? ", " : "",
 			 f->flusher[i].name, f->flusher[i].how);
+	if (!f->n_flushers && fact_missing(&f->rules))
+		return unknown(c, "%s", fact_missing(&f->rules));
 	if (!f->n_flushers)
-		return f->rules.ret ? unknown(c, "the rules cannot be read")
-				    : ok(c, "no firewalld, ufw, docker, nftables.service or "
-					    "netfilter-persistent seen");
+		return ok(c, "no firewalld, ufw, docker, nftables.service or netfilter-persistent "
+			     "seen");
 	mend(c, "no reload or restart of it while packets wait: nfq2xdp migrate status -c FILE");
 	return warn(
 		c,

@@ -8,7 +8,7 @@
 #include "migrate/facts.h"
 #include "migrate/finding.h"
 
-#define PLAN_LOOK_MS 200 /* so long the traffic is looked at */
+#define PLAN_LOOK_MS 150 /* so long the traffic is looked at */
 
 struct plan {
 	struct facts facts;
