@@ -520,7 +520,7 @@ static int try_tap(struct nft *nft, uint16_t family, int32_t priority, uint16_t 
 		ret = add_chain(b, TABLE_TAP, CHAIN_TAP, priority, true);
 	if (ret == 0)
 		ret = add_tap_rule(b, &to, compat);
-	return ret < 0 ? ret : batch_send(nft, b, &what);
+	return ret < 0 ? ret : batch_send(nft, b, true, &what);
 }
 
 int nft_tap(struct nft *nft, uint16_t family, int32_t priority, uint16_t queue)

@@ -97,6 +97,15 @@ usage "--json=1" "--json" migrate status -c "$CONF" --json=1
 usage "panic: two" "'br1' is too much" panic br0 br1
 usage "panic: -c" "--config is not an option" panic -c "$CONF"
 
+usage "plan: both" "plan: say IFACE or -c FILE, not both" plan br0 -c "$CONF"
+usage "plan: --write with -c" "plan: --write makes a file: it does not go with -c" plan -c "$CONF" --write "$DIR/new"
+check "plan: --write with -c: nothing written" "$(find "$DIR" -name 'new*')" ""
+usage "plan: --write alone" "--write needs a value" plan --write
+usage "plan: two" "'br1' is too much" plan br0 br1
+usage "plan: --dry-run" "--dry-run is not an option" plan --dry-run
+usage "plan: no such file" "$DIR/none: No such file or directory" plan -c "$DIR/none"
+usage "start: --write" "--write is not an option" migrate start -c "$CONF" --write "$DIR/new"
+
 echo "# split"
 usage "no share" "say either --every N or --percent P --by flow" migrate split -c "$CONF"
 usage "both" "say either --every N or --percent P --by flow" migrate split -c "$CONF" --every 2 --percent 5 --by flow

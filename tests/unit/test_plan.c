@@ -331,6 +331,63 @@ static void rules(void **state)
 	free(h);
 }
 
+#define NFT_RULE(iif, dport)                                                                           \
+	"{\"nftables\":[{\"chain\":{\"family\":\"ip\",\"table\":\"t\",\"name\":\"c\",\"hook\":"        \
+	"\"prerouting\",\"prio\":-150}},{\"rule\":{\"family\":\"ip\",\"table\":\"t\",\"chain\":\"c\"," \
+	"\"expr\":[{\"match\":{\"op\":\"==\",\"left\":{\"meta\":{\"key\":\"iifname\"}},\"right\":"     \
+	"\"" iif "\"}},{\"match\":{\"op\":\"==\",\"left\":{\"payload\":{\"protocol\":\"udp\","         \
+	"\"field\":\"dport\"}},\"right\":" dport "}},{\"queue\":{\"num\":5}}]}}]}"
+
+/* What a listed rule looks at is remembered, for a policy that is any. */
+static void listed(void **state)
+{
+	static const struct {
+		enum legacy_kind kind;
+		const char *listing, *interface;
+		uint16_t port[3];
+		unsigned int n_ports;
+	} cases[] = {
+		{ LEGACY_NFT, NFT_RULE("br0", "31765"), "br0", { 31765 }, 1 },
+		{ LEGACY_NFT,
+		  NFT_RULE("br0", "{\"set\":[31765,{\"range\":[4000,4001]}]}"),
+		  "br0",
+		  { 31765, 4000, 4001 },
+		  3 },
+		{ LEGACY_NFT, NFT_RULE("br*", "{\"range\":[1,65535]}"), "", { 0 }, 0 },
+		{ LEGACY_IPTABLES_NFT,
+		  "*mangle\n[0:0] -A PREROUTING -i br0 -p udp -m multiport --dports 9,10 -j NFQUEUE "
+		  "--queue-num 5\n",
+		  "br0",
+		  { 9, 10 },
+		  2 },
+		{ LEGACY_IPTABLES_NFT,
+		  "*raw\n[0:0] -A PREROUTING -i br+ -p udp -m udp --dport 1:17 -j NFQUEUE --queue-num 5\n",
+		  "",
+		  { 0 },
+		  0 },
+		{ LEGACY_IPTABLES_LEGACY,
+		  "*mangle\n[0:0] -A PREROUTING -j NFQUEUE --queue-num 5\n",
+		  "",
+		  { 0 },
+		  0 },
+	};
+	struct legacy_rule rule[LEGACY_RULES_MAX];
+	const struct policy any = { 0 };
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_int_equal(
+			legacy_find_in(cases[i].kind, cases[i].listing, &any, rule, 0, &err), 1);
+		assert_true(rule[0].understood);
+		assert_int_equal(rule[0].queue, 5);
+		assert_string_equal(rule[0].interface, cases[i].interface);
+		assert_int_equal(rule[0].n_ports, cases[i].n_ports);
+		assert_memory_equal(rule[0].port, cases[i].port,
+				    cases[i].n_ports * sizeof(cases[i].port[0]));
+	}
+}
+
 /* What is made is what is read back. */
 static void written(void **state)
 {
@@ -570,10 +627,10 @@ int main(void)
 		cmocka_unit_test(healthy),       cmocka_unit_test(nothing_read),
 		cmocka_unit_test(attach_points), cmocka_unit_test(vlan_on_bond),
 		cmocka_unit_test(large_trees),   cmocka_unit_test(rules),
-		cmocka_unit_test(written),       cmocka_unit_test(never_over),
-		cmocka_unit_test(drivers),       cmocka_unit_test(native_only),
-		cmocka_unit_test(kernels),       cmocka_unit_test(daemons),
-		cmocka_unit_test(skews),
+		cmocka_unit_test(listed),        cmocka_unit_test(written),
+		cmocka_unit_test(never_over),    cmocka_unit_test(drivers),
+		cmocka_unit_test(native_only),   cmocka_unit_test(kernels),
+		cmocka_unit_test(daemons),       cmocka_unit_test(skews),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
