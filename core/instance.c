@@ -63,6 +63,17 @@ void instance_run_path(const char *name, const char *suffix, char out[PATH_MAX])
 		 suffix);
 }
 
+void instance_give(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[PATH_MAX];
+	struct stat st;
+
+	snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path), path);
+	if (geteuid() == 0 && stat(dir, &st) == 0)
+		(void)!lchown(path, st.st_uid, st.st_gid);
+}
+
 int instance_lock(const char *name, const char *suffix, struct err *err)
 {
 	struct flock lock = { .l_type = F_WRLCK };
@@ -76,6 +87,7 @@ int instance_lock(const char *name, const char *suffix, struct err *err)
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (fd < 0)
 		return err_set(err, N2X_SYSTEM, "%s: %s", path, strerror(errno));
+	instance_give(path);
 	if (fcntl(fd, F_SETLK, &lock) == 0)
 		return TAKE_FD(fd);
 	return err_set(err, N2X_FOREIGN, "%s: %s (pid %d): wait for it, or end it", name,

@@ -38,6 +38,12 @@ void instance_unescape(const char *name, char *out, size_t size);
 void instance_pin_dir(unsigned int version, const char *name, char out[PATH_MAX]);
 
 /*
+ * Gives what was just made to the owner of the directory that it is in: what root makes with a command is for the
+ * service's user, too. Nothing where that is not allowed: then it is this user's, as it was made.
+ */
+void instance_give(const char *path);
+
+/*
  * Opens a file of the instance in /run, making it and the directory, and locks it for this process.
  * suffix: "lock" (held by a command that changes the instance, one at a time), "auto" or "nfqueue".
  * Returns a descriptor to close, -N2X_FOREIGN naming the process that has it, or -N2X_SYSTEM.

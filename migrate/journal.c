@@ -23,7 +23,9 @@ static int make_dirs(char *path)
 {
 	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
-		if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		if (mkdir(path, 0755) == 0)
+			instance_give(path);
+		else if (errno != EEXIST)
 			return -errno;
 		*slash = '/';
 	}
@@ -55,6 +57,8 @@ int journal_open(const char *instance, struct journal *out, struct err *err)
 		fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 		ret = fd < 0 ? -errno : end_line(fd);
 	}
+	if (ret == 0)
+		instance_give(path);
 	if (ret < 0)
 		return err_set(err, N2X_SYSTEM, "journal: %s: %s", path, strerror(-ret));
 	*out = (struct journal){ .fd = TAKE_FD(fd) };

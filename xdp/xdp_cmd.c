@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "xdp/xdp_cmd.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "core/args.h"
 #include "core/instance.h"
 #include "core/log.h"
 #include "core/loop.h"
+#include "core/notify.h"
 #include "core/output.h"
 #include "core/util.h"
 #include "xdp/xdp_ctl.h"
@@ -19,6 +21,17 @@ struct run {
 	struct xdp_state state;
 };
 
+static void tell(const struct run *run)
+{
+	const uint64_t *reason = run->state.reason;
+	char text[96];
+
+	snprintf(text, sizeof(text), "STATUS=share %s, %" PRIu64 " packets cleared\nWATCHDOG=1",
+		 run->state.ctl.share_kind == DF_SHARE_ALL ? "all" : "lowered by a command",
+		 reason[DF_CLEARED] + reason[DF_CLEARED_ID0] + reason[DF_CLEARED_ASSIGNED]);
+	notify(text);
+}
+
 /* Promise 4: when somebody took the interface, say so and stop; never take it back. */
 static int watch(void *ctx)
 {
@@ -30,6 +43,8 @@ static int watch(void *ctx)
 	for (unsigned int i = 0; i < run->state.n_points; i++)
 		if (!run->state.point[i].ours)
 			run->lost = run->state.point[i].interface;
+	if (!run->lost)
+		tell(run);
 	return run->lost != NULL;
 }
 

@@ -77,7 +77,9 @@ static int make_dirs(const char *instance, struct err *err)
 		slash = strchr(slash, '/');
 		if (slash)
 			*slash = '\0';
-		if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		if (mkdir(path, 0700) == 0)
+			instance_give(path);
+		else if (errno != EEXIST)
 			return err_set(err, N2X_SYSTEM, "%s: %s", path, strerror(errno));
 		if (!slash)
 			break;

@@ -161,8 +161,9 @@ static int attach_mode(const char *instance, const char *interface, int prog_fd,
 		return fd >= 0 ? fd : -EBUSY;
 	xdp_libbpf_say(strerror(errno));
 	xdp_pin_path(instance, PIN_PROG, interface, path);
-	if (bpf_obj_pin(prog_fd, path) < 0)
-		return -errno;
+	ret = xdp_pin_at(path, prog_fd);
+	if (ret < 0)
+		return ret;
 	ret = bpf_xdp_attach(ifindex, prog_fd, mode | XDP_FLAGS_UPDATE_IF_NOEXIST, NULL);
 	if (ret < 0)
 		unlink(path);
@@ -175,6 +176,7 @@ static int attach_point(const struct policy *policy, const char *interface, int 
 	static const uint32_t modes[] = { XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE };
 	LIBBPF_OPTS(bpf_xdp_query_opts, query);
 	_cleanup_close_ int link = -1;
+	char path[PATH_MAX + 64];
 	int ret = -EINVAL;
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(modes); i++) {
@@ -197,7 +199,11 @@ static int attach_point(const struct policy *policy, const char *interface, int 
 	if (ret == 0)
 		return 0;
 	link = ret;
-	return xdp_pin(policy->interface, PIN_LINK, interface, link, err);
+	ret = xdp_pin(policy->interface, PIN_LINK, interface, link, err);
+	xdp_pin_path(policy->interface, PIN_LINK, interface, path);
+	if (ret == 0)
+		xdp_pin_link_prog(path, prog_fd);
+	return ret;
 }
 
 static int pin_and_attach(const struct policy *policy, const struct xdp_plan *plan,
@@ -312,7 +318,7 @@ static int read_point(int dir_fd, const char *file, bool link, struct xdp_point 
 	point.prog_id = link ? link_info.prog_id : info.id;
 	ifindex = link ? (int)link_info.xdp.ifindex : (int)if_nametoindex(name);
 	if (link)
-		xdp_prog_info(point.prog_id, &info);
+		xdp_link_prog_info(path, point.prog_id, &info);
 	point.frags = strstr(info.name, "frags");
 	point.stub = xdp_is_stub(info.name);
 	memcpy(point.tag, info.tag, sizeof(point.tag));

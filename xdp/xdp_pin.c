@@ -49,7 +49,9 @@ int xdp_pin_check_bpffs(struct err *err)
 {
 	struct statfs fs;
 
-	if (statfs(INSTANCE_BPFFS, &fs) == 0 && fs.f_type == BPF_FS_MAGIC)
+	/* A service sees its directory alone. */
+	if ((statfs(INSTANCE_BPFFS "/nfq2xdp", &fs) == 0 || statfs(INSTANCE_BPFFS, &fs) == 0) &&
+	    fs.f_type == BPF_FS_MAGIC)
 		return 0;
 	return err_set(
 		err, N2X_SYSTEM,
@@ -68,13 +70,23 @@ void xdp_pin_path(const char *instance, const char *kind, const char *name, char
 	snprintf(out, PATH_MAX + 64, "%s/%s%s", dir, kind, escaped);
 }
 
+int xdp_pin_at(const char *path, int fd)
+{
+	if (bpf_obj_pin(fd, path) < 0)
+		return -errno;
+	instance_give(path);
+	return 0;
+}
+
 int xdp_pin(const char *instance, const char *kind, const char *name, int fd, struct err *err)
 {
 	char path[PATH_MAX + 64];
+	int ret;
 
 	xdp_pin_path(instance, kind, name, path);
-	if (bpf_obj_pin(fd, path) < 0)
-		return err_set(err, N2X_SYSTEM, "cannot pin %s: %s", path, strerror(errno));
+	ret = xdp_pin_at(path, fd);
+	if (ret < 0)
+		return err_set(err, N2X_SYSTEM, "cannot pin %s: %s", path, strerror(-ret));
 	return 0;
 }
 
@@ -106,4 +118,35 @@ int xdp_prog_info(uint32_t id, struct bpf_prog_info *info)
 	if (fd < 0)
 		return -errno;
 	return bpf_obj_get_info_by_fd(fd, info, &len) < 0 ? -errno : 0;
+}
+
+/* …/link-NAME is …/of-NAME for its program. */
+static void link_prog_path(const char *link, char out[PATH_MAX + 256])
+{
+	const char *slash = strrchr(link, '/');
+
+	snprintf(out, PATH_MAX + 256, "%.*s" PIN_OF "%s", (int)(slash + 1 - link), link,
+		 slash + 1 + strlen(PIN_LINK));
+}
+
+void xdp_pin_link_prog(const char *link, int prog_fd)
+{
+	char path[PATH_MAX + 256];
+
+	link_prog_path(link, path);
+	unlink(path);
+	(void)xdp_pin_at(path, prog_fd);
+}
+
+int xdp_link_prog_info(const char *link, uint32_t id, struct bpf_prog_info *info)
+{
+	char path[PATH_MAX + 256];
+	uint32_t len = sizeof(*info);
+	_cleanup_close_ int fd = -1;
+
+	link_prog_path(link, path);
+	fd = bpf_obj_get(path);
+	if (fd >= 0 && bpf_obj_get_info_by_fd(fd, info, &len) == 0 && info->id == id)
+		return 0;
+	return xdp_prog_info(id, info);
 }

@@ -47,15 +47,16 @@ static int open_pinned(const char *dir, const char *file, struct pinned *out)
 	return 0;
 }
 
-static uint32_t attached_id(const struct pinned *p)
+/* The program that is attached; all zeros when it is not known. */
+static void attached_info(const struct pinned *p, struct bpf_prog_info *info)
 {
 	struct bpf_link_info link = { 0 };
-	struct bpf_prog_info prog = { 0 };
-	uint32_t len = p->link ? sizeof(link) : sizeof(prog);
+	uint32_t len = p->link ? sizeof(link) : sizeof(*info);
 
-	if (bpf_obj_get_info_by_fd(p->fd, p->link ? (void *)&link : (void *)&prog, &len) < 0)
-		return 0;
-	return p->link ? link.prog_id : prog.id;
+	memset(info, 0, sizeof(*info));
+	if (bpf_obj_get_info_by_fd(p->fd, p->link ? (void *)&link : (void *)info, &len) == 0 &&
+	    p->link)
+		xdp_link_prog_info(p->path, link.prog_id, info);
 }
 
 /* The kernel checks that what is replaced is what was pinned: never somebody else's. */
@@ -72,8 +73,8 @@ static int exchange_netlink(struct pinned *p, int prog_fd)
 	mode = query.attach_mode == XDP_ATTACHED_SKB ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
 	ret = bpf_xdp_attach(ifindex, prog_fd, mode | XDP_FLAGS_REPLACE, &opts);
 	/* The pin follows: it is how the attachment is found. */
-	if (ret == 0 && (unlink(p->path) < 0 || bpf_obj_pin(prog_fd, p->path) < 0))
-		ret = -errno;
+	if (ret == 0)
+		ret = unlink(p->path) < 0 ? -errno : xdp_pin_at(p->path, prog_fd);
 	return ret;
 }
 
@@ -81,7 +82,10 @@ static int exchange(struct pinned *p, int prog_fd)
 {
 	if (!p->link)
 		return exchange_netlink(p, prog_fd);
-	return bpf_link_update(p->fd, prog_fd, NULL) < 0 ? -errno : 0;
+	if (bpf_link_update(p->fd, prog_fd, NULL) < 0)
+		return -errno;
+	xdp_pin_link_prog(p->path, prog_fd);
+	return 0;
 }
 
 /* For each pin of an attach point in the directory; a failure ends it. Returns how many, or -errno. */
@@ -110,7 +114,8 @@ static int stub_one(struct pinned *p, void *ctx)
 {
 	struct bpf_prog_info info;
 
-	if (xdp_prog_info(attached_id(p), &info) == 0 && xdp_is_stub(info.name))
+	attached_info(p, &info);
+	if (xdp_is_stub(info.name))
 		return 0;
 	return exchange(p, *(int *)ctx);
 }
@@ -151,7 +156,7 @@ static int find_builds(struct pinned *p, void *ctx)
 	struct upgrade *up = ctx;
 	struct bpf_prog_info info;
 
-	xdp_prog_info(attached_id(p), &info);
+	attached_info(p, &info);
 	if (strstr(info.name, "frags"))
 		up->frags = true;
 	else
@@ -167,7 +172,7 @@ static int upgrade_one(struct pinned *p, void *ctx)
 	uint32_t len = sizeof(new);
 	int prog, ret = 0;
 
-	xdp_prog_info(attached_id(p), &old);
+	attached_info(p, &old);
 	prog = xdp_load_prog(up->skel, strstr(old.name, "frags"));
 	if (bpf_obj_get_info_by_fd(prog, &new, &len) < 0)
 		return -errno;
@@ -179,12 +184,14 @@ static int upgrade_one(struct pinned *p, void *ctx)
 	/* Dead: its interface is gone, and there is nothing to exchange. */
 	if (ret == -ENOLINK || ret == -ENODEV)
 		ret = 0;
-	if (ret == 0 && strcmp(path, p->path) != 0 &&
-	    (bpf_obj_pin(p->link ? p->fd : prog, path) < 0 && errno != EEXIST))
-		ret = -errno;
-	if (ret == 0 && strcmp(path, p->path) != 0 && unlink(p->path) < 0)
-		ret = -errno;
-	return ret;
+	if (ret < 0 || strcmp(path, p->path) == 0)
+		return ret;
+	ret = xdp_pin_at(path, p->link ? p->fd : prog);
+	if (ret < 0 && ret != -EEXIST)
+		return ret;
+	if (p->link)
+		xdp_pin_link_prog(path, prog);
+	return unlink(p->path) < 0 ? -errno : 0;
 }
 
 struct versions {
