@@ -112,7 +112,7 @@ static void on_second(void *ctx, const struct auto_second *s)
 	char share[SHARE_TEXT], status[160];
 
 	share_format(&s->share, share, sizeof(share));
-	snprintf(status, sizeof(status), "STATUS=%s, step %u of %u, share %s",
+	snprintf(status, sizeof(status), "STATUS=%s, step %u of %u, share %s\nWATCHDOG=1",
 		 machine_state_name[s->state], s->step, p->policy->rollout.n_steps, share);
 	notify(status);
 	if (p->json)

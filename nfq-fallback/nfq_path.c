@@ -17,6 +17,7 @@
 #include "core/log.h"
 #include "core/loop.h"
 #include "core/netdev.h"
+#include "core/notify.h"
 #include "core/util.h"
 #include "nfq-fallback/nfq_queue.h"
 
@@ -51,6 +52,8 @@ struct worker {
 	struct nfq_queue *queue;
 	const bool *stop;
 	int failed_fd; /* written when the queue cannot be read any more */
+	uint64_t turns; /* of its loop; it alone writes them */
+	uint64_t seen; /* of these, at the last look */
 };
 
 struct nfq_path {
@@ -157,6 +160,7 @@ static void *work(void *arg)
 			eventfd_write(worker->failed_fd, 1);
 			break;
 		}
+		__atomic_store_n(&worker->turns, worker->turns + 1, __ATOMIC_RELAXED);
 	}
 	return NULL;
 }
@@ -216,20 +220,51 @@ static int install(struct nfq_path *path, struct err *err)
 }
 
 /* Without the owner flag anybody's `nft flush ruleset` takes our table: look, put it back, say it. */
-static int watch(void *ctx)
+static void watch(struct nfq_path *path)
 {
-	struct nfq_path *path = ctx;
 	struct nft_counters now;
 	struct err err;
 
 	if (nft_read(path->policy->interface, &now, &err) < 0 || now.has_queue)
-		return 0;
+		return;
 	if (install(path, &err) == 0)
 		log_info(
 			"%s: somebody removed our nftables table: it is back; packets of the gap passed unmodified",
 			path->policy->interface);
 	else
 		log_info("%s: our nftables table is gone: %s", path->policy->interface, err.text);
+}
+
+/* Has each worker taken a turn since the last look, or nothing to do? */
+static bool progressed(struct nfq_path *path)
+{
+	struct nfq_queue_info info;
+	bool all = true;
+
+	for (unsigned int i = 0; i < path->state->threads; i++) {
+		struct worker *worker = &path->worker[i];
+		uint64_t turns = __atomic_load_n(&worker->turns, __ATOMIC_RELAXED);
+
+		if (turns == worker->seen &&
+		    (nfq_queue_read((uint16_t)(path->state->queue + i), &info) < 0 || info.depth))
+			all = false;
+		worker->seen = turns;
+	}
+	return all;
+}
+
+/* Every second. A queue that stands still starves the service manager's watchdog. */
+static int every_second(void *ctx)
+{
+	struct nfq_path *path = ctx;
+	char text[96];
+
+	if (!path->rules.owner)
+		watch(path);
+	snprintf(text, sizeof(text), "STATUS=%" PRIu64 " packets handled%s",
+		 handled(path->state, NULL),
+		 progressed(path) ? "\nWATCHDOG=1" : ", a queue stands still");
+	notify(text);
 	return 0;
 }
 
@@ -317,7 +352,7 @@ static int wait_for_end(struct nfq_path *path, struct err *err)
 {
 	const struct loop loop = {
 		.fd = path->failed_fd,
-		.tick = path->rules.owner ? NULL : watch,
+		.tick = every_second,
 		.ready = ready,
 		.ctx = path,
 		.http = { .listen = path->policy->metrics.listen, .render = render, .ctx = path },
