@@ -4,6 +4,7 @@
 VERSION := 0.1.0
 BUILD   ?= build
 PREFIX  ?= /usr/local
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 CC      ?= cc
 CLANG   ?= clang
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
@@ -17,6 +18,7 @@ DEPS     = make gcc libc6-dev linux-libc-dev clang llvm bpftool pkg-config libbp
 	   libevent-dev libcap-ng-dev libpcap-dev scdoc
 DEPS    += libcmocka-dev libclang-rt-dev clang-format-14 clang-tidy-14 shellcheck iproute2 nftables iptables \
 	   procps ethtool jq util-linux iperf3 tcpdump iputils-ping netcat-openbsd
+DEPS    += systemd udev dbus
 DEPS_VM  = qemu-system-x86 busybox-static netbase cpio xz-utils ca-certificates
 DEPS_BROWSER = chromium-headless-shell fonts-dejavu-core
 
@@ -127,7 +129,13 @@ fuzz: $(FUZZ_BIN) $(BUILD)/tests/bpf/test_replay ## 60 s of each differential fu
 	$(Q)tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZ_BIN)
 
 install: all ## install below $(DESTDIR)$(PREFIX)
-	install -D -m 0755 $(BUILD)/nfq2xdp $(DESTDIR)$(PREFIX)/sbin/nfq2xdp
+	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/sbin $(BUILD)/nfq2xdp
+	install -D -m 0644 -t $(DESTDIR)$(UNITDIR) systemd/*.service
+	install -D -m 0644 -t $(DESTDIR)$(UNITDIR)/nfq2xdp-.service.d systemd/nfq2xdp-.service.d/*
+	sed -i 's,/usr/sbin/nfq2xdp,$(PREFIX)/sbin/nfq2xdp,' $(DESTDIR)$(UNITDIR)/nfq2xdp-*.service
+	for kind in sysusers tmpfiles modules-load; do \
+		install -D -m 0644 systemd/nfq2xdp.$$kind $(DESTDIR)$(PREFIX)/lib/$$kind.d/nfq2xdp.conf; \
+	done
 
 clean: ## remove build/
 	rm -rf $(BUILD)

@@ -74,7 +74,7 @@ lab_batch() { ip -n "$1" -batch -; }
 lab_up() {
 	local ns dev
 	for ns in n2x-src n2x-gw n2x-col; do
-		ip netns add $ns || return
+		[ -e /run/netns/$ns ] || ip netns add $ns || return
 		nsenter --net=/run/netns/$ns sysctl -qw -e net.ipv6.conf.all.disable_ipv6=1 \
 			net.ipv6.conf.default.disable_ipv6=1 || return
 	done
