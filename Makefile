@@ -18,7 +18,7 @@ DEPS     = make gcc libc6-dev linux-libc-dev clang llvm bpftool pkg-config libbp
 	   libevent-dev libcap-ng-dev libpcap-dev scdoc
 DEPS    += libcmocka-dev libclang-rt-dev clang-format-14 clang-tidy-14 shellcheck iproute2 nftables iptables \
 	   procps ethtool jq util-linux iperf3 tcpdump iputils-ping netcat-openbsd
-DEPS    += systemd udev dbus
+DEPS    += systemd udev dbus man-db
 DEPS_VM  = qemu-system-x86 busybox-static netbase cpio xz-utils ca-certificates
 DEPS_BROWSER = chromium-headless-shell fonts-dejavu-core
 
@@ -47,6 +47,7 @@ LIB_OBJ  := $(call obj,$(LIB_SRC))
 SKEL     := $(patsubst %.bpf.c,$(BUILD)/%.skel.h,$(BPF_SRC))
 TEST_BIN := $(patsubst %.c,$(BUILD)/%,$(TEST_SRC))
 LAB_BIN  := $(patsubst %.c,$(BUILD)/%,$(LAB_SRC))
+MAN      := $(patsubst %.scd,$(BUILD)/%,$(wildcard man/*.scd))
 FUZZ_BIN := $(patsubst %.c,$(BUILD)/%,$(FUZZ_SRC))
 
 .DELETE_ON_ERROR:
@@ -128,7 +129,7 @@ FUZZ_SECONDS ?= 60
 fuzz: $(FUZZ_BIN) $(BUILD)/tests/bpf/test_replay ## 60 s of each differential fuzzer (FUZZ_SECONDS, FUZZ_ARGS)
 	$(Q)tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZ_BIN)
 
-install: all ## install below $(DESTDIR)$(PREFIX)
+install: all $(MAN) ## install below $(DESTDIR)$(PREFIX)
 	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/sbin $(BUILD)/nfq2xdp
 	install -D -m 0644 -t $(DESTDIR)$(UNITDIR) systemd/*.service
 	install -D -m 0644 -t $(DESTDIR)$(UNITDIR)/nfq2xdp-.service.d systemd/nfq2xdp-.service.d/*
@@ -136,6 +137,9 @@ install: all ## install below $(DESTDIR)$(PREFIX)
 	for kind in sysusers tmpfiles modules-load; do \
 		install -D -m 0644 systemd/nfq2xdp.$$kind $(DESTDIR)$(PREFIX)/lib/$$kind.d/nfq2xdp.conf; \
 	done
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man5 $(filter %.5,$(MAN))
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $(filter %.8,$(MAN))
+	install -D -m 0644 man/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/nfq2xdp
 
 clean: ## remove build/
 	rm -rf $(BUILD)
@@ -153,6 +157,10 @@ $(BUILD)/%.bpf.o: %.bpf.c Makefile
 
 $(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $(subst .,_,$(notdir $*)) >$@
+
+$(MAN): $(BUILD)/%: %.scd
+	@mkdir -p $(@D)
+	$(call say,MAN,$@)scdoc <$< >$@
 
 $(TEST_BIN): $(BUILD)/%: $(BUILD)/%.o $(LIB_OBJ) $(call obj,$(VEC_SRC))
 	$(call say,LINK,$@)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL) -lcmocka

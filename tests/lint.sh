@@ -100,8 +100,8 @@ mapfile -t files < <(tree)
 mapfile -t all < <(printf '%s\n' "${files[@]}" | grep '\.[ch]$')
 mapfile -t bpf < <(printf '%s\n' "${all[@]}" | grep '\.bpf\.c$')
 mapfile -t user < <(printf '%s\n' "${all[@]}" | grep '\.c$' | grep -v '\.bpf\.c$')
-mapfile -t shell < <(printf '%s\n' "${files[@]}" | grep '\.sh$'
-	printf '%s\n' "${files[@]}" | grep -v '\.sh$' | xargs -d '\n' awk 'FNR == 1 && /^#!.*sh$/ { print FILENAME }')
+mapfile -t shell < <(printf '%s\n' "${files[@]}" | grep -E '\.(ba)?sh$'
+	printf '%s\n' "${files[@]}" | grep -vE '\.(ba)?sh$' | xargs -d '\n' awk 'FNR == 1 && /^#!.*sh$/ { print FILENAME }')
 mapfile -t cflags < <(flags CPPFLAGS_ALL CFLAGS_ALL)
 mapfile -t bpf_cflags < <(flags BPF_CFLAGS)
 cflags+=(-Wimplicit-int-conversion)
