@@ -18,7 +18,7 @@ DEPS     = make gcc libc6-dev linux-libc-dev clang llvm bpftool pkg-config libbp
 	   libevent-dev libcap-ng-dev libpcap-dev scdoc
 DEPS    += libcmocka-dev libclang-rt-dev clang-format-14 clang-tidy-14 shellcheck iproute2 nftables iptables \
 	   procps ethtool jq util-linux iperf3 tcpdump iputils-ping netcat-openbsd
-DEPS    += systemd udev dbus man-db
+DEPS    += systemd udev dbus man-db git cpio dpkg-dev debhelper lintian
 DEPS_VM  = qemu-system-x86 busybox-static netbase cpio xz-utils ca-certificates
 DEPS_BROWSER = chromium-headless-shell fonts-dejavu-core
 
@@ -140,6 +140,17 @@ install: all $(MAN) ## install below $(DESTDIR)$(PREFIX)
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man5 $(filter %.5,$(MAN))
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $(filter %.8,$(MAN))
 	install -D -m 0644 man/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/nfq2xdp
+
+deb: build/deb/stamp ## the Debian package: build/deb/nfq2xdp_*.deb
+	@ls build/deb/*.deb
+
+# Of what git knows of, changed or not; out of the tree, as dpkg-buildpackage writes beside it.
+build/deb/stamp: $(shell git ls-files -co --exclude-standard -- . ':!tests' 2>/dev/null)
+	$(Q)rm -rf build/deb && mkdir -p build/deb/nfq2xdp
+	$(call say,DEB,build/deb)git ls-files -co --exclude-standard | cpio -pdm --quiet build/deb/nfq2xdp
+	$(Q)cd build/deb/nfq2xdp && env -u MAKEFLAGS -u MAKELEVEL -u BUILD dpkg-buildpackage -b -us -uc >../log 2>&1 || \
+		{ tail -20 ../log >&2; exit 1; }
+	$(Q)rm -rf build/deb/nfq2xdp && touch $@
 
 clean: ## remove build/
 	rm -rf $(BUILD)

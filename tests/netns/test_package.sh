@@ -1,0 +1,58 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# The Debian package: installed on a host, migrating live traffic by its units, removed and purged, and nothing is left.
+set -u
+# shellcheck source=tests/lab/lab.sh
+. "$(dirname "$0")/../lab/lab.sh"
+lab_reexec "$@"
+lab_up || exit 1
+# shellcheck source=tests/netns/lib.sh
+. "$LAB_ROOT/tests/netns/lib.sh"
+# shellcheck source=tests/lab/host.sh
+. "$LAB_ROOT/tests/lab/host.sh"
+host() { in_host gw "$@"; }
+# shellcheck source=tests/lab/units.sh
+. "$LAB_ROOT/tests/lab/units.sh"
+shopt -s nullglob
+DEB=("$LAB_ROOT"/build/deb/nfq2xdp_*.deb)
+[ ${#DEB[@]} = 1 ] || lab_skip "needs build/deb/nfq2xdp_*.deb: make deb"
+[ -x /lib/systemd/systemd-udevd ] || lab_skip "needs systemd and udev"
+
+host_new gw && cp "${DEB[0]}" "$(host_root gw)/nfq2xdp.deb" && host_up gw n2x-gw || exit 1
+files >/run/lab/before
+
+echo "# install"
+install_deb /nfq2xdp.deb >/run/lab/log 2>&1
+check "install" $? 0
+check "user, directories" "$(host stat -c '%U %a' /sys/fs/bpf/nfq2xdp /etc/nfq2xdp | tr '\n' ' ')" "nfq2xdp 700 root 755 "
+check "manual" "$(host man -w nfq2xdp nfq2xdp-run nfq2xdp-migrate nfq2xdp-parity nfq2xdp.yaml | wc -l)" 5
+
+echo "# use"
+set_conf attach="[vxlan1]"
+traffic 5000
+ok "enable --now" systemctl enable --now "$(unit nfqueue)" "$(unit migrate)"
+await state_is FULL
+ok "confirm" confirm
+await is migrate SubState exited
+ok "rollback" n2x migrate rollback -c $CONF
+ok "full again" n2x migrate full -c $CONF
+
+echo "# install again"
+install_deb /nfq2xdp.deb >>/run/lab/log 2>&1
+check "install over it, under traffic" $? 0
+check "it goes on" "$(status | jq -r .share) $(show nfqueue NRestarts) $(show nfqueue ActiveState)" "all 0 active"
+no_traffic
+check "lost, doubled; with DF" "$(sink_of "$WHOLE") $(sink_of .df_left)" "$SENT 0 0 0 0 0 0 0 0"
+
+echo "# remove"
+host dpkg -r nfq2xdp >>/run/lab/log 2>&1
+check "remove" $? 0
+check "the operator's files stay" "$(host ls /etc/nfq2xdp /var/lib/nfq2xdp | tr '\n' ' ')" "/etc/nfq2xdp: br0.yaml  /var/lib/nfq2xdp: br0 "
+check "the gateway" "$(diff /run/lab/baseline <(lab_snapshot))" ""
+purge_deb >>/run/lab/log 2>&1
+check "purge" $? 0
+check "files, users, units, programs" "$(diff /run/lab/before <(files))" ""
+check "what dpkg said" "$(grep -iE 'warning|error|failed' /run/lab/log)" ""
+[ $FAILED = 0 ] || cat /run/lab/log
+host_down gw
+finish
