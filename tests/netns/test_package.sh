@@ -52,7 +52,7 @@ check "the gateway" "$(diff /run/lab/baseline <(lab_snapshot))" ""
 purge_deb >>/run/lab/log 2>&1
 check "purge" $? 0
 check "files, users, units, programs" "$(diff /run/lab/before <(files))" ""
-check "what dpkg said" "$(grep -iE 'warning|error|failed' /run/lab/log)" ""
+check "what dpkg said" "$(grep -iE 'warning|error|failed' /run/lab/log | grep -v 'not empty so not removed')" ""
 [ $FAILED = 0 ] || cat /run/lab/log
 host_down gw
 finish
