@@ -49,6 +49,14 @@ suite_of() {
 	die "no kernel $1 in the table of tests/vm/run.sh"
 }
 
+# The mirrors that this machine's apt uses, for that suite. 'SITE/dists/SUITE/InRelease' ...
+sources() {
+	apt-get --print-uris update 2>/dev/null |
+		sed -nE "s|^'(.*)/dists/[^/]*(-security)/InRelease'.*|\1 $1\2|p
+			s|^'(.*)/dists/[^/-]*/InRelease'.*|\1 $1|p" | sort -u |
+		sed 's|.*|deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] & main|'
+}
+
 # Downloads the newest kernel of the suite from the mirrors this machine's apt uses, with lists and cache of our own.
 fetch() {
 	local kernel=$1 suite=$2 apt=$work/apt/$1 name
@@ -68,11 +76,7 @@ fetch() {
 		Dir::Etc::sourcelist "$apt/sources.list"; Dir::Etc::sourceparts "/dev/null";
 		Dir::Etc::preferences "/dev/null"; Dir::Etc::preferencesparts "/dev/null";
 	EOF
-	# 'SITE/dists/SUITE/InRelease' ...
-	apt-get --print-uris update 2>/dev/null |
-		sed -nE "s|^'(.*)/dists/[^/]*(-security)/InRelease'.*|\1 $suite\2|p
-			s|^'(.*)/dists/[^/-]*/InRelease'.*|\1 $suite|p" | sort -u |
-		sed 's|.*|deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] & main|' >"$apt/sources.list"
+	sources "$suite" >"$apt/sources.list"
 	apt-get "${get[@]}" update >"$apt/log" 2>&1 || true
 	name=$(apt-cache "${get[@]}" pkgnames "linux-image-$kernel." 2>>"$apt/log" |
 		grep -- '-cloud-amd64$' | sort -V | tail -1) || true
@@ -193,7 +197,7 @@ prepare() {
 	cat "$work/base.cpio" "$work/$1/modules.cpio" "$work/tree.cpio" >"$work/initrd"
 }
 
-# The exit code of the command prepared; 125 when the guest did not live to tell.
+# boot KERNEL INITRD QEMU-ARGUMENT…: the exit code of the command prepared; 125 when the guest did not live to tell.
 boot() {
 	local kernel=$1 dir=$work/$1 console=$work/$1.console start=$SECONDS rc=0 code
 	# ttyS0 is the kernel's and carries the exit code, ttyS1 the output of the command, ttyS2 a tar of what it left.
@@ -201,9 +205,9 @@ boot() {
 	# times as fast. tsc=reliable: else the clock is the HPET, a device to be emulated.
 	timeout --foreground -k 5 "$deadline" qemu-system-x86_64 \
 		-accel tcg,thread=multi -cpu Nehalem -smp 2 -m 3G \
-		-nodefaults -no-user-config -display none -nic none -no-reboot \
+		-nodefaults -no-user-config -display none -nic none "${@:3}" \
 		-serial "file:$console" -serial stdio -serial "file:$dir/left.tar" \
-		-kernel "$dir/vmlinuz" -initrd "$work/initrd" \
+		-kernel "$dir/vmlinuz" -initrd "$2" \
 		-append "console=ttyS0 panic=-1 oops=panic printk.devkmsg=on mitigations=off norandmaps tsc=reliable" </dev/null || rc=$?
 	sed -i 's/\r$//' "$console"
 	rm -rf "$dir/log" "$dir/demo"
@@ -221,6 +225,51 @@ boot() {
 	echo "vm: $kernel: $(sed -nE 's/^\[ *([0-9]+\.[0-9]).*vm: ready (\S+)$/\2 up in \1 s/p' "$console")," \
 		"exit $code, $((SECONDS - start)) s in all" >&2
 	return "$code"
+}
+
+# A Debian 12 of its own with systemd, and what our package needs: made once, and each time booted as new.
+host_packages=systemd,systemd-sysv,udev,dbus,kmod,iproute2,iptables,nftables,procps,jq,ethtool,bpftool,passwd
+
+make_image() {
+	local image=$cache/host key dir=$work/host.root depends tree
+	local -a deb=("$cache/$host_kernel"/*.deb) package=(build/deb/nfq2xdp_*.deb)
+	[ -e "${package[0]}" ] || die "no build/deb/nfq2xdp_*.deb: make deb"
+	depends=$(dpkg-deb -f "${package[0]}" Depends | sed 's/ *([^)]*)//g; s/ *|[^,]*//g; s/ //g')
+	key="${deb[0]##*/} $host_packages $depends $(sha256sum <tests/vm/host_image.sh)"
+	[ ! -e "$image/key" ] || [ "$(<"$image/key")" != "$key" ] || return 0
+	rm -rf "$image" "$dir"
+	mkdir -p "$image" "$dir/deb"
+	sources bookworm | mmdebstrap --quiet --variant=minbase --include="$host_packages,$depends" bookworm "$dir/root" - \
+		>"$image/log" 2>&1 || { tail "$image/log" >&2; die "mmdebstrap failed"; }
+	dpkg-deb -x "${deb[0]}" "$dir/deb"
+	tests/vm/host_image.sh "$dir/deb" "$dir/root"
+	truncate -s 2G "$image/image"
+	mke2fs -q -t ext4 -d "$dir/root" "$image/image"
+	tree=$(compgen -G "$dir/deb/lib/modules/*")
+	mkdir -p "$dir/initrd"/{bin,dev,proc,root,sys} "$dir/initrd/lib/modules/${tree##*/}"
+	cp /bin/busybox "$dir/initrd/bin"
+	cp "$tree"/modules.builtin* "$tree/modules.order" "$dir/initrd/lib/modules/${tree##*/}"
+	add_modules "$tree" "$dir/initrd/lib/modules/${tree##*/}" virtio_pci virtio_blk ext4 crc32c_generic
+	busybox depmod -b "$dir/initrd" "${tree##*/}"
+	install -m 0755 tests/vm/host_init.sh "$dir/initrd/init"
+	(cd "$dir/initrd" && find . | cpio -o -H newc -R 0:0 --quiet) >"$image/initrd"
+	rm -r "$dir"
+	echo "$key" >"$image/key"
+}
+
+# The package on that host, over a reboot.
+host_kernel=6.1
+host() {
+	local suite why rc=0
+	suite=$(suite_of $host_kernel)
+	why=$(fetch $host_kernel "$suite") || { echo "SKIP host/test_host: $why"; return 77; }
+	unpack $host_kernel
+	make_image
+	tar -c --transform 's|^|n2x/|' tests build/tests/lab build/deb/nfq2xdp_*.deb >"$work/host.tar"
+	boot $host_kernel "$cache/host/initrd" -drive "file=$cache/host/image,if=virtio,format=raw,snapshot=on" \
+		-drive "file=$work/host.tar,if=virtio,format=raw,readonly=on" || rc=$?
+	[ $rc = 0 ] && echo "ok   host/test_host" || echo "FAIL host/test_host: exit $rc"
+	return $rc
 }
 
 # The tiers of `tests/run.sh TIER|TIER/TEST...`, each once.
@@ -266,9 +315,14 @@ matrix() {
 		fi
 		rc=0
 		prepare "$kernel" "$command"
-		boot "$kernel" 2>&1 | tee "$log" || rc=${PIPESTATUS[0]}
+		boot "$kernel" "$work/initrd" -no-reboot 2>&1 | tee "$log" || rc=${PIPESTATUS[0]}
 		rows "$kernel" "$command" "$rc" "$log" >>"$work/rows"
 	done
+	log=$work/host.log
+	echo "== $host_kernel: host"
+	rc=0
+	host 2>&1 | tee "$log" || rc=${PIPESTATUS[0]}
+	rows "$host_kernel" "tests/run.sh host" "$rc" "$log" >>"$work/rows"
 	jq -s '{schema: 1, rows: .}' "$work/rows" >"$work/result.json"
 	echo
 	printf '%-7s %-6s %-8s %6s %6s %7s  %s\n' kernel tier result passed failed skipped reason
@@ -288,13 +342,13 @@ run() {
 	suite=$(suite_of "$1") || exit
 	why=$(fetch "$1" "$suite") || { echo "SKIP $why"; exit 77; }
 	prepare "$1" "$2"
-	boot "$1" || rc=$?
+	boot "$1" "$work/initrd" -no-reboot || rc=$?
 	[ ! -d "$work/$1/demo" ] || cp -r "$work/$1/demo" "$build"
 	exit "$rc"
 }
 
 usage() {
-	die "usage: tests/vm/run.sh matrix | demo | run KERNEL CMD...   (VM_DEADLINE=$deadline)"
+	die "usage: tests/vm/run.sh matrix | host | demo | run KERNEL CMD...   (VM_DEADLINE=$deadline)"
 }
 
 mkdir -p "$work" "$cache"
@@ -304,6 +358,7 @@ flock 9
 case ${1-} in
 matrix) matrix ;;
 # The old daemon loses packets above 5,000 a second in such a guest.
+host) host ;;
 demo) run 6.1 "LAB_SLOW=1 DEMO_RATE=${DEMO_RATE:-2000} DEMO_STEP=${DEMO_STEP:-3} tests/lab/demo.sh" ;;
 run)
 	[ $# -ge 3 ] || usage
