@@ -18,8 +18,8 @@ DEPS     = make gcc libc6-dev linux-libc-dev clang llvm bpftool pkg-config libbp
 	   libevent-dev libcap-ng-dev libpcap-dev scdoc
 DEPS    += libcmocka-dev libclang-rt-dev clang-format-14 clang-tidy-14 shellcheck iproute2 nftables iptables \
 	   procps ethtool jq util-linux iperf3 tcpdump iputils-ping netcat-openbsd
-DEPS    += systemd udev dbus man-db git cpio dpkg-dev debhelper lintian
-DEPS_VM  = qemu-system-x86 busybox-static netbase cpio xz-utils ca-certificates
+DEPS    += systemd udev dbus man-db git cpio dpkg-dev debhelper lintian cloud-init ansible-core python3-apt
+DEPS_VM  = qemu-system-x86 busybox-static netbase cpio xz-utils ca-certificates mmdebstrap e2fsprogs
 DEPS_BROWSER = chromium-headless-shell fonts-dejavu-core
 
 PKGS     = libbpf libnetfilter_queue libnftnl libmnl libcyaml yaml-0.1 jansson libevent_core libevent_extra libcap-ng libpcap
@@ -109,9 +109,9 @@ parity: deps ## seeded defects, and 10,000,000 packets without one (make test ha
 
 tests: $(TEST_BIN) $(LAB_BIN) $(BUILD)/tests/faults/foreign.bpf.o
 
-vm: ## the bpf tier and parts of netns on other kernels, under qemu
+vm: ## the bpf tier and parts of netns on other kernels, and the package on a host with systemd, under qemu
 	$(Q)$(MAKE) --no-print-directory deps VM=1
-	$(Q)$(MAKE) --no-print-directory all tests
+	$(Q)$(MAKE) --no-print-directory all tests deb
 	$(Q)tests/vm/run.sh matrix
 
 lint: $(SKEL) ## formatting, clang-tidy, shellcheck, dependency direction
