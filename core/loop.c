@@ -113,6 +113,8 @@ int loop_wait(const struct loop *loop)
 	notify("READY=1");
 	event_base_dispatch(run.base);
 	loop_hold_signals(); /* a second one must not end the way down */
-	notify("STOPPING=1");
+	/* What ended by itself may have come to a good end: the service manager sees by its exit status. */
+	if (run.end == LOOP_STOPPED)
+		notify("STOPPING=1");
 	return (int)run.end;
 }

@@ -25,5 +25,5 @@ struct loop {
 void loop_hold_signals(void);
 
 /* Returns an enum loop_end, or -ENOMEM. Tells the service manager READY=1 after ready(), and
- * STOPPING=1. */
+ * STOPPING=1 when a signal ended it. */
 int loop_wait(const struct loop *loop);

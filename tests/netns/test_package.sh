@@ -18,7 +18,7 @@ DEB=("$LAB_ROOT"/build/deb/nfq2xdp_*.deb)
 [ ${#DEB[@]} = 1 ] || lab_skip "needs build/deb/nfq2xdp_*.deb: make deb"
 [ -x /lib/systemd/systemd-udevd ] || lab_skip "needs systemd and udev"
 
-host_new gw && cp "${DEB[0]}" "$(host_root gw)/nfq2xdp.deb" && host_up gw n2x-gw || exit 1
+host_new gw && cp "${DEB[0]}" "$(host_root gw)/nfq2xdp.deb" && host_up gw n2x-gw && lab_baseline || exit 1
 files >/run/lab/before
 
 echo "# install"

@@ -15,7 +15,7 @@ lab_up || exit 1
 
 host_new gw || exit 1
 make -s -C "$LAB_ROOT" BUILD="${LAB_BIN%/tests/lab}" install DESTDIR="$(host_root gw)" PREFIX=/usr >/dev/null || exit 1
-host_up gw n2x-gw || exit 1
+host_up gw n2x-gw && lab_baseline || exit 1
 
 host() { in_host gw "$@"; }
 # shellcheck source=tests/lab/units.sh
@@ -42,7 +42,7 @@ systemctl enable --now "$(unit migrate)"
 check "migrate: start" $? 0
 await state_is FULL
 check "status of nfqueue" "$(show nfqueue StatusText | sed 's/^[0-9]* //')" "packets handled"
-check "status of migrate" "$(show migrate StatusText | grep -o 'step 2 of 2, share all')" "step 2 of 2, share all"
+await is migrate StatusText "FULL, step 2 of 2, share all"
 rights() {
 	host awk '/^(Uid|Gid|CapEff|CapBnd|CapAmb|NoNewPrivs|Seccomp):/ { printf "%s ", $2 }' "/proc/$(pid_of "$1")/status"
 }
