@@ -52,7 +52,7 @@ FUZZ_BIN := $(patsubst %.c,$(BUILD)/%,$(FUZZ_SRC))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all deps demo test lint asan fuzz faults parity bench help install clean tests vm
+.PHONY: all deb deps demo test lint asan fuzz faults parity bench help install clean tests vm
 
 all: $(BUILD)/nfq2xdp ## build the binary: build/nfq2xdp
 
