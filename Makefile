@@ -17,7 +17,7 @@ DEPS     = make gcc libc6-dev linux-libc-dev clang llvm bpftool pkg-config libbp
 	   libnetfilter-queue-dev libnftnl-dev libmnl-dev libcyaml-dev libyaml-dev libjansson-dev \
 	   libevent-dev libcap-ng-dev libpcap-dev scdoc
 DEPS    += libcmocka-dev libclang-rt-dev clang-format-14 clang-tidy-14 shellcheck iproute2 nftables iptables \
-	   procps ethtool jq util-linux iperf3 tcpdump iputils-ping netcat-openbsd
+	   procps ethtool jq util-linux iperf3 tcpdump iputils-ping netcat-openbsd valgrind
 DEPS    += systemd udev dbus man-db git cpio dpkg-dev debhelper lintian cloud-init ansible-core python3-apt
 DEPS_VM  = qemu-system-x86 busybox-static netbase cpio xz-utils ca-certificates mmdebstrap e2fsprogs
 DEPS_BROWSER = chromium-headless-shell fonts-dejavu-core
@@ -38,7 +38,7 @@ LIB_SRC  := $(filter-out %.bpf.c,$(wildcard core/*.c rules/*.c xdp/*.c nfq-fallb
 BPF_SRC  := $(wildcard xdp/*.bpf.c)
 VEC_SRC  := $(wildcard tests/vectors/*.c)
 TEST_SRC := $(wildcard tests/unit/test_*.c tests/bpf/test_*.c tests/netns/test_*.c)
-LAB_SRC  := $(wildcard tests/lab/*.c tests/bench/*.c) tests/faults/kill_at.c
+LAB_SRC  := $(wildcard tests/lab/*.c) $(filter-out %.bpf.c,$(wildcard tests/bench/*.c)) tests/faults/kill_at.c
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_LIB := tests/fuzz/naive.c $(VEC_SRC) core/log.c $(addprefix migrate/,capture.c parity.c parity_view.c)
 
@@ -93,11 +93,16 @@ $(BUILD)/prometheus:
 		{ apt-get -q update && apt-get -q download prometheus; }) >log 2>&1 || { cat log >&2; exit 1; }
 	@dpkg-deb -x $@.new/prometheus_*.deb $@.new && rm $@.new/prometheus_*.deb && mv $@.new $@
 
-bench: deps ## what the lease and the samples cost a packet
-	$(Q)$(MAKE) --no-print-directory all tests
-	$(Q)BUILD=$(BUILD) tests/faults/defects.sh nolease >/dev/null
-	$(Q)$(BUILD)/tests/bench/bench_program $(BUILD)/xdp/nfq2xdp.bpf.o \
-		$(BUILD)/faults/defect-nolease/build/xdp/nfq2xdp.bpf.o
+bench: deps ## what each way costs, compared in one run (BENCH=long)
+	$(Q)$(MAKE) --no-print-directory all tests $(BUILD)/bench/nolease.bpf.o
+	$(Q)BUILD=$(BUILD) tests/bench/bench.sh
+
+# The program as if there were no lease, to know what that costs.
+$(BUILD)/bench/nolease.bpf.o: tests/bench/bench.bpf.c $(BUILD)/tests/bench/bench.bpf.o
+	@mkdir -p $(@D)/core
+	$(Q)sed '/if (ctl->deadline && now >= ctl->deadline)/s/.*/	(void)now; if (0)/' core/packet.h >$(@D)/core/packet.h
+	@! cmp -s core/packet.h $(@D)/core/packet.h || { echo "$@: no lease found in core/packet.h" >&2; exit 1; }
+	$(call say,BPF,$@)$(CLANG) -I$(@D) $(BPF_CFLAGS) -c -o $@ $<
 
 faults: deps ## the fault suite in its long form: 100 cycles, every kill point (make test has a short one)
 	$(Q)$(MAKE) --no-print-directory all tests
@@ -107,7 +112,7 @@ parity: deps ## seeded defects, and 10,000,000 packets without one (make test ha
 	$(Q)$(MAKE) --no-print-directory all tests
 	$(Q)PARITY_PACKETS=10000000 tests/run.sh bpf/test_replay_defects
 
-tests: $(TEST_BIN) $(LAB_BIN) $(BUILD)/tests/faults/foreign.bpf.o
+tests: $(TEST_BIN) $(LAB_BIN) $(BUILD)/tests/faults/foreign.bpf.o $(BUILD)/tests/bench/bench.bpf.o
 
 vm: ## the bpf tier and parts of netns on other kernels, and the package on a host with systemd, under qemu
 	$(Q)$(MAKE) --no-print-directory deps VM=1
@@ -176,6 +181,7 @@ $(MAN): $(BUILD)/%: %.scd
 $(TEST_BIN): $(BUILD)/%: $(BUILD)/%.o $(LIB_OBJ) $(call obj,$(VEC_SRC))
 	$(call say,LINK,$@)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL) -lcmocka
 
+$(BUILD)/tests/bench/cost: $(call obj,$(VEC_SRC))
 $(LAB_BIN): $(BUILD)/%: $(BUILD)/%.o
 	$(call say,LINK,$@)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
 

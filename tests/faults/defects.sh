@@ -16,7 +16,6 @@ port) script='/reason = df_match(&policy/a\	if (reason == DF_OTHER_PORT) reason 
 disobeys) script='s/bpf_jiffies64(), &count->nth, &pkt)/bpf_jiffies64(), \&count->nth, \&pkt) == DF_MALFORMED ? DF_ERROR : DF_GO_ON/' ;;
 uncounted) script='s/if (reason >= 0 && reason < DF_REASON_MAX)/if (reason >= 0 \&\& reason < DF_REASON_MAX \&\& reason != DF_NOT_SELECTED)/' ;;
 harmless) script='s/int reason;/int reason; volatile int other = 1; (void)other;/' ;;
-nolease) script='/if (ctl->deadline && now >= ctl->deadline)/s/.*/	(void)now; if (0)/' file=core/packet.h ;;
 layout) script='s/define ABI_VERSION [0-9]*/define ABI_VERSION 99/' file=core/abi.h ;;
 *) echo "$1: no such defect" >&2; exit 2 ;;
 esac
