@@ -11,16 +11,18 @@ BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpf
 Q       := $(if $(V),,@)
 say      = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
 
-# Debian and Ubuntu packages: to build and run, to test, (VM=1) to test on other kernels, and (BROWSER=1) to look at
-# pages: 300 MB that only make test needs, and who wants to see make demo does not.
+# Debian and Ubuntu packages: to build, run and see the demo; (TEST=1) to test, too; (VM=1) to test on other kernels.
 DEPS     = make gcc libc6-dev linux-libc-dev clang llvm bpftool pkg-config libbpf-dev libelf-dev \
 	   libnetfilter-queue-dev libnftnl-dev libmnl-dev libcyaml-dev libyaml-dev libjansson-dev \
 	   libevent-dev libcap-ng-dev libpcap-dev scdoc
-DEPS    += libcmocka-dev libclang-rt-dev clang-format-14 clang-tidy-14 shellcheck iproute2 nftables iptables \
-	   procps ethtool jq util-linux iperf3 tcpdump iputils-ping netcat-openbsd valgrind
-DEPS    += systemd udev dbus man-db git cpio dpkg-dev debhelper lintian cloud-init ansible-core python3-apt
+DEPS    += libcmocka-dev iproute2 nftables iptables procps ethtool jq util-linux
+DEPS_TEST = libclang-rt-dev clang-format-14 clang-tidy-14 shellcheck valgrind git iperf3 tcpdump iputils-ping \
+	   netcat-openbsd chromium-headless-shell fonts-dejavu-core systemd udev dbus man-db cpio dpkg-dev debhelper \
+	   lintian ansible-core python3-apt python3-yaml python3-jsonschema python3-configobj python3-jinja2 \
+	   python3-requests python3-netifaces python3-jsonpatch
 DEPS_VM  = qemu-system-x86 busybox-static netbase cpio xz-utils ca-certificates mmdebstrap e2fsprogs
-DEPS_BROWSER = chromium-headless-shell fonts-dejavu-core
+# Unpacked, not installed: the one would start a server, the other configure this machine.
+UNPACKED = prometheus cloud-init
 
 PKGS     = libbpf libnetfilter_queue libnftnl libmnl libcyaml yaml-0.1 jansson libevent_core libevent_extra libcap-ng libpcap
 WARN     = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
@@ -60,8 +62,8 @@ help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 # Nothing but this target installs. Prints what it would do when it may not.
-deps: ## install the missing packages (VM=1, BROWSER=1: also those of the VM tier, and a browser)
-	@missing=; for p in $(DEPS) $(if $(VM),$(DEPS_VM)) $(if $(BROWSER),$(DEPS_BROWSER)); do \
+deps: ## install the missing packages (TEST=1, VM=1: also those of the tests, of the VM tier)
+	@missing=; for p in $(DEPS) $(if $(TEST),$(DEPS_TEST)) $(if $(VM),$(DEPS_VM)); do \
 		dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || missing="$$missing $$p"; \
 	done; \
 	[ -z "$$missing" ] && exit 0; \
@@ -81,17 +83,15 @@ demo: deps ## migrate live traffic in a throw-away lab (VM=1: inside a qemu gues
 	$(Q)$(if $(VM),tests/vm/run.sh demo,tests/lab/demo.sh)
 
 test: ## every tier that can run here
-	$(Q)$(MAKE) --no-print-directory deps BROWSER=1
-	$(Q)$(MAKE) --no-print-directory $(BUILD)/prometheus
-	$(Q)$(MAKE) --no-print-directory all tests
+	$(Q)$(MAKE) --no-print-directory deps TEST=1
+	$(Q)$(MAKE) --no-print-directory all tests $(addprefix build/,$(UNPACKED))
 	$(Q)tests/run.sh $(TIERS)
 
-# Unpacked, not installed: installing it would start a server.
-$(BUILD)/prometheus:
+$(addprefix build/,$(UNPACKED)):
 	@mkdir -p $@.new
-	$(call say,GET,$@)cd $@.new && (apt-get -q download prometheus || \
-		{ apt-get -q update && apt-get -q download prometheus; }) >log 2>&1 || { cat log >&2; exit 1; }
-	@dpkg-deb -x $@.new/prometheus_*.deb $@.new && rm $@.new/prometheus_*.deb && mv $@.new $@
+	$(call say,GET,$@)cd $@.new && (apt-get -q download $(@F) || \
+		{ apt-get -q update && apt-get -q download $(@F); }) >log 2>&1 || { cat log >&2; exit 1; }
+	@dpkg-deb -x $@.new/$(@F)_*.deb $@.new && rm $@.new/$(@F)_*.deb && mv $@.new $@
 
 bench: deps ## what each way costs, compared in one run (BENCH=long)
 	$(Q)$(MAKE) --no-print-directory all tests $(BUILD)/bench/nolease.bpf.o
@@ -123,11 +123,11 @@ lint: $(SKEL) ## formatting, clang-tidy, shellcheck, dependency direction
 	$(Q)tests/lint.sh
 
 asan: ## unit tests and the binary with address and undefined-behaviour sanitizers
-	$(Q)$(MAKE) --no-print-directory $(BUILD)/prometheus
+	$(Q)$(MAKE) --no-print-directory deps TEST=1
+	$(Q)$(MAKE) --no-print-directory $(addprefix build/,$(UNPACKED))
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/asan \
 		SAN="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer" \
 		CFLAGS="-O1 -g" all tests
-	$(Q)ln -sfn ../prometheus $(BUILD)/asan/prometheus
 	$(Q)BUILD=$(BUILD)/asan tests/run.sh $(or $(TIERS),unit)
 
 FUZZ_SECONDS ?= 60
@@ -149,10 +149,11 @@ install: all $(MAN) ## install below $(DESTDIR)$(PREFIX)
 deb: build/deb/stamp ## the Debian package: build/deb/nfq2xdp_*.deb
 	@ls build/deb/*.deb
 
-# Of what git knows of, changed or not; out of the tree, as dpkg-buildpackage writes beside it.
-build/deb/stamp: $(shell git ls-files -co --exclude-standard -- . ':!tests' 2>/dev/null)
+# Built out of the tree, as dpkg-buildpackage writes beside it.
+DEB_SRC := $(filter-out tests build,$(wildcard *))
+build/deb/stamp: $(shell find $(DEB_SRC) -type f)
 	$(Q)rm -rf build/deb && mkdir -p build/deb/nfq2xdp
-	$(call say,DEB,build/deb)git ls-files -co --exclude-standard | cpio -pdm --quiet build/deb/nfq2xdp
+	$(call say,DEB,build/deb)cp -a $(DEB_SRC) build/deb/nfq2xdp
 	$(Q)cd build/deb/nfq2xdp && env -u MAKEFLAGS -u MAKELEVEL -u BUILD dpkg-buildpackage -b -us -uc >../log 2>&1 || \
 		{ tail -20 ../log >&2; exit 1; }
 	$(Q)rm -rf build/deb/nfq2xdp && touch $@

@@ -66,8 +66,8 @@ struct facts {
 	struct fact_try rules;
 	struct legacy_rule rule[LEGACY_RULES_MAX];
 	unsigned int n_rules;
-	bool nft_rules,
-		legacy_rules; /* iptables-nft, iptables-legacy: each has rules of any kind */
+	bool nft_rules; /* iptables-nft has rules of any kind */
+	bool legacy_rules; /* iptables-legacy has */
 	char mark[160]; /* a rule that marks packets to one of the ports; "": none seen */
 	struct {
 		const char *name; /* of who replaces rulesets */
@@ -104,8 +104,8 @@ struct facts {
 	struct nft_installed form;
 	struct nft_counters counters;
 	struct xdp_state xdp;
+	char lockdown[31]; /* "": cannot be read */
 	bool other_build; /* another build of nfq2xdp has pinned something of the instance */
-	char lockdown[32]; /* "": cannot be read */
 	uint64_t journal_free; /* bytes */
 
 	struct topology topology; /* what the nodes point into */

@@ -137,7 +137,7 @@ static void count(struct point *point, void *head, size_t len, bool tagged,
 	frame = find_frame(point, &pkt, out);
 	ret = df_match(&point->at.policy, &pkt, head + sizeof(*eth), eth->proto_be);
 	out->fragments += ret == DF_FRAGMENT;
-	if (ret != DF_GO_ON && ret != DF_NO_DF && ret != DF_BELOW_MIN)
+	if ((ret != DF_GO_ON && ret != DF_NO_DF && ret != DF_BELOW_MIN) || !pkt.ip)
 		return;
 	out->matching++;
 	/* What stands between the frame's header and the packet is tags. */

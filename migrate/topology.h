@@ -17,12 +17,11 @@ struct topology_dev {
 	int master; /* ifindex of the bridge or bond that it is a port of; 0: none */
 	int lower; /* ifindex of what carries it; 0: nothing, or it is in another namespace */
 	char name[IFNAMSIZ];
-	char kind
-		[16]; /* "bridge", "vxlan", "vlan", "veth", …; "": a device of its own, such as a NIC */
+	char kind[16]; /* "bridge", "vxlan", "vlan", "veth", …; "": its own, such as a NIC */
 	unsigned int mtu;
-	bool running; /* up, with carrier */
 	uint32_t prog_id; /* of the XDP program on it; 0: none */
 	uint16_t vlan; /* kind vlan */
+	bool running; /* up, with carrier */
 	bool nf_call; /* kind bridge: nf_call_iptables of its own */
 	struct {
 		uint32_t vni;

@@ -19,7 +19,7 @@
 #define COPY_RANGE   0xffff /* the largest IPv4 packet */
 /* A message; and not a multiple of pages, so that the buffers do not share the sets of the cache. */
 #define RECV_BYTES   (COPY_RANGE + 4097 + 5 * 64)
-#define SEND_BYTES   (32 * 1024) /* verdicts are sent once there is more than this of them */
+#define SEND_BYTES   32768 /* verdicts are sent once there is more than this of them */
 #define RCVBUF_BYTES (NFQ_QUEUE_LENGTH * 8 * 1024) /* the kernel doubles it: 16 KiB each */
 
 #define VERDICT_BYTES                                                              \

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 #include "tests/bench/bench.h"
-#include "xdp/nfq2xdp.bpf.c"
+#include "xdp/nfq2xdp.bpf.c" /* NOLINT(bugprone-suspicious-include): all of it, as it is */
 
 #include <linux/pkt_cls.h>
 
@@ -120,7 +120,8 @@ int bench_sink(struct xdp_md *ctx)
 		sink->cleared++;
 	if (!frame->word[6])
 		return XDP_DROP;
-	slot = bpf_get_smp_processor_id() * BENCH_SAMPLES + sink->samples++ % BENCH_SAMPLES;
+	slot = (__u32)(sink->samples++ % BENCH_SAMPLES);
+	slot += bpf_get_smp_processor_id() * BENCH_SAMPLES;
 	sample = bpf_map_lookup_elem(&latencies, &slot);
 	if (sample)
 		*sample = bpf_ktime_get_ns() - frame->word[6];

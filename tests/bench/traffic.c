@@ -206,7 +206,7 @@ static int compare(const void *a, const void *b)
 
 static void print_latency(const struct traffic *t)
 {
-	size_t size = BENCH_CPUS * BENCH_SAMPLES * sizeof(uint64_t), n = 0;
+	size_t size = sizeof(uint64_t) * BENCH_CPUS * BENCH_SAMPLES, n = 0;
 	struct bench_sink *per_cpu = calloc((size_t)t->cpus_possible, sizeof(*per_cpu));
 	uint64_t *all = malloc(size), *kept;
 	const uint32_t zero = 0;

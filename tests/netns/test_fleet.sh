@@ -32,7 +32,7 @@ fleet_up() {
 		END
 		ip -n "n2x-$h-src" link set mirror0 up
 		host_new "$h" && cp "${DEB[0]}" "$(host_root "$h")/nfq2xdp.deb" && host_up "$h" "n2x-$h" || return
-		echo "${HOST_PID[$h]}" >$FLEET/$h
+		echo "${HOST_PID[$h]}" >"$FLEET/$h"
 		start_daemon "source-$h" nsenter --net="/run/netns/n2x-$h-src" "$LAB_BIN/source" -i mirror0 -m "$mac" -r 2000 || return
 	done
 	cat >$FLEET/files/mirror.yaml <<-END

@@ -154,7 +154,7 @@ refuse "write over" 1 "mine.yaml is there already" n2x plan --write /run/lab/etc
 check "write over: left" "$(</run/lab/etc/mine.yaml)" mine
 refuse "write nowhere" 6 "/run/lab/none/br0.yaml: No such file or directory" n2x plan --write /run/lab/none/br0.yaml
 refuse "write nothing" 1 "nothing to write: no rule that looks at fx0" n2x plan fx0 --write /run/lab/etc/fx0.yaml
-check "write: files" "$(ls -A /run/lab/etc | tr '\n' ' ')" "br0.yaml mine.yaml "
+check "write: files" "$(find /run/lab/etc -type f -printf '%f\n' | sort | tr '\n' ' ')" "br0.yaml mine.yaml "
 
 echo "# rules"
 in_gw iptables -t mangle -R PREROUTING 1 "${RULE[@]:1}" "${QUEUE[@]}"

@@ -11,16 +11,9 @@
 
 #define RUNS 1000
 
-static int take(void *ctx, uint32_t id, const void *payload, size_t len)
-{
-	(void)ctx, (void)id, (void)payload, (void)len;
-	return 0;
-}
-
 static void run(struct df_stats *stats, enum df_reason reason)
 {
 	const struct df_policy policy = { .dport_be = { htons(31765) }, .n_dport = 1 };
-	const struct nfq_verdict_sink sink = { .accept = take };
 	struct {
 		struct df_ipv4 ip;
 		struct df_udp udp;
@@ -37,7 +30,7 @@ static void run(struct df_stats *stats, enum df_reason reason)
 				  .len = sizeof(packet),
 				  .whole = true };
 
-	nfq_handle(&policy, stats, &pkt, &sink);
+	nfq_handle(&policy, stats, &pkt);
 }
 
 int main(int argc, char **argv)

@@ -5,9 +5,11 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 BUILD=$(realpath -m "${BUILD:-build}")
-for tool in cloud-init ansible-playbook shellcheck jq; do
-	command -v $tool >/dev/null || { echo "needs $tool: make deps"; exit 77; }
+CLOUD_INIT=build/cloud-init/usr/lib/python3/dist-packages
+for tool in $CLOUD_INIT ansible-playbook shellcheck jq; do
+	[ -e "$tool" ] || command -v "$tool" >/dev/null || { echo "needs $tool: make deps TEST=1 build/cloud-init"; exit 77; }
 done
+cloud_init() { PYTHONPATH=$CLOUD_INIT /usr/bin/python3 -m cloudinit.cmd.main "$@"; }
 DIR=$(mktemp -d) || exit 1
 trap 'rm -rf "$DIR"' EXIT
 # shellcheck source=tests/check.sh
@@ -22,7 +24,7 @@ for key in "${!value[@]}"; do
 done
 sed "$script" deploy/cloud-init/user-data.yaml >"$DIR/user-data"
 check "placeholders left" "$(grep -c '\${' "$DIR/user-data")" 0
-check "cloud-init's schema" "$(cloud-init schema --config-file "$DIR/user-data" 2>&1 | grep -v '^$')" "Valid cloud-config: $DIR/user-data"
+check "cloud-init's schema" "$(cloud_init schema --config-file "$DIR/user-data" 2>&1 | grep -v '^$')" "Valid cloud-config: $DIR/user-data"
 /usr/bin/python3 -c 'import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout)' <"$DIR/user-data" >"$DIR/json"
 content() { jq -r --arg path "$1" '.write_files[] | select(.path == $path).content' "$DIR/json"; }
 content /etc/nfq2xdp/br0.yaml >"$DIR/br0.yaml"

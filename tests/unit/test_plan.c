@@ -344,8 +344,7 @@ static void listed(void **state)
 	static const struct {
 		enum legacy_kind kind;
 		const char *listing, *interface;
-		uint16_t port[3];
-		unsigned int n_ports;
+		uint16_t port[3], n_ports;
 	} cases[] = {
 		{ LEGACY_NFT, NFT_RULE("br0", "31765"), "br0", { 31765 }, 1 },
 		{ LEGACY_NFT,

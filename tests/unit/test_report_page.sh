@@ -7,7 +7,7 @@ ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 N2X=$(cd "$ROOT" && realpath -m "${BUILD:-build}")/nfq2xdp
 [ -x "$N2X" ] || { echo "needs $N2X: make"; exit 77; }
 BROWSER=$(command -v chromium-headless-shell || command -v chromium) ||
-	{ echo "needs chromium-headless-shell: make deps BROWSER=1"; exit 77; }
+	{ echo "needs chromium-headless-shell: make deps TEST=1"; exit 77; }
 if [ "${PAGE_INSIDE:-}" != $$ ]; then
 	PAGE_INSIDE=1 unshare -rm true 2>/dev/null || { echo "no user and mount namespace"; exit 77; }
 	PAGE_INSIDE=$$ exec unshare -rm "$0"
