@@ -74,12 +74,12 @@ static int ethtool(int fd, const char *interface, void *command)
 /* How many features this kernel knows. */
 static uint32_t count_features(int fd, const char *interface)
 {
-	struct {
+	union {
 		struct ethtool_sset_info info;
-		uint32_t count;
+		char room[sizeof(struct ethtool_sset_info) + sizeof(uint32_t)]; /* for one count */
 	} sset = { .info = { .cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1ULL << ETH_SS_FEATURES } };
 
-	return ethtool(fd, interface, &sset) == 0 && sset.info.sset_mask ? sset.count : 0;
+	return ethtool(fd, interface, &sset) == 0 && sset.info.sset_mask ? sset.info.data[0] : 0;
 }
 
 /* One feature's bit: bit i of the kernel's blocks of 32. */

@@ -39,7 +39,7 @@ lab_old_rule A
 start_daemon old in_gw "$LAB_BIN/old_daemon" -l 4096
 start_daemon sink in_col "$LAB_BIN/sink" -i eth0
 # Before each step up the NFQUEUE path shows that it can carry half as much again: also under sanitizers.
-start_daemon source in_src "$LAB_BIN/source" -i mirror0 -m "$LAB_MAC" -r 10000
+start_daemon source in_src "$LAB_BIN/source" -i mirror0 -m "$LAB_MAC" -r 3000
 
 mapfile -t -d $'\1' blocks < <(awk '/^```sh/ { on = 1; next } /^```/ { if (on) printf "\1"; on = 0 } on' \
 	"$LAB_ROOT/MIGRATION.md")
