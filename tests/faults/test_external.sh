@@ -116,10 +116,10 @@ for tool in iptables-nft iptables-legacy; do
 	check "$tool: does nothing: lost, duplicate" "$(sink_of '"\(.lost) \(.duplicate)"')" "0 0"
 	stop_daemon old
 	# Its rule has no bypass: what comes while nobody listens is dropped.
-	start_daemon old in_gw "$LAB_BIN/old_daemon" -l 4096 -d 345000
-	RATE=2000
+	start_daemon old in_gw "$LAB_BIN/old_daemon" -l 4096 -d 1500000
+	RATE=500 # three quarters of what that carries; and its queue is half full only after a second
 	traffic
-	again give_up=3s
+	again give_up=3s samples=100
 	start_auto
 	until_auto '.event == "trial"'
 	check "$tool: slow: refused, with the number" "$(field '"\(.ok) \(.capacity < .rate * 1.5) \(.why | test("it can carry [0-9]+/s, [0-9]+/s are needed"))"')" \
