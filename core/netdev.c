@@ -17,7 +17,7 @@
 
 unsigned int netdev_mtu(const char *interface)
 {
-	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct ifreq req = { 0 };
 
 	snprintf(req.ifr_name, sizeof(req.ifr_name), "%s", interface);
@@ -26,7 +26,7 @@ unsigned int netdev_mtu(const char *interface)
 
 void netdev_driver(const char *interface, char *out, size_t size)
 {
-	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
 	struct ifreq req = { .ifr_data = (void *)&info };
 
@@ -39,7 +39,7 @@ void netdev_driver(const char *interface, char *out, size_t size)
 
 bool netdev_is_bridge(const char *interface)
 {
-	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
 	struct ifreq req = { .ifr_data = (void *)&info };
 
@@ -49,7 +49,7 @@ bool netdev_is_bridge(const char *interface)
 
 bool netdev_running(const char *interface)
 {
-	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct ifreq req = { 0 };
 
 	snprintf(req.ifr_name, sizeof(req.ifr_name), "%s", interface);
@@ -131,7 +131,7 @@ static void read_features(int fd, const char *interface, struct netdev_hw *out)
 
 int netdev_hw(const char *interface, struct netdev_hw *out)
 {
-	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct ethtool_channels channels = { .cmd = ETHTOOL_GCHANNELS };
 	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
 	struct netdev_hw hw = { 0 };

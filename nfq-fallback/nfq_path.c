@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 
 #include "core/cap.h"
 #include "core/instance.h"
@@ -298,19 +299,30 @@ static uint64_t depth(const struct nfq_state *state, uint64_t *dropped)
 	return sum;
 }
 
-/* state->ready: a process of ours has it, and our table was read into info before. */
-static void look(const struct nfq_state *state, struct nfq_path_info *info)
+static void look_once(const struct nfq_state *state, struct nfq_path_info *info)
 {
 	uint64_t given;
 
+	info->dropped = 0;
+	info->depth = depth(state, &info->dropped);
+	info->handled = handled(state, memset(info->reason, 0, sizeof(info->reason)));
+	given = info->handled - state->rule_base + info->depth + info->dropped;
+	info->unmodified = info->nft.queued > given ? info->nft.queued - given : 0;
+}
+
+/* state->ready: a process of ours has it, and our table was read into info before. */
+static void look(const struct nfq_state *state, struct nfq_path_info *info)
+{
 	info->queue = state->queue;
 	info->threads = state->threads;
 	info->owner = state->owner;
-	info->depth = depth(state, &info->dropped);
-	info->handled = handled(state, memset(info->reason, 0, sizeof(info->reason)));
 	info->running = state->ready && info->nft.has_queue;
-	given = info->handled - state->rule_base + info->depth + info->dropped;
-	info->unmodified = info->nft.queued > given ? info->nft.queued - given : 0;
+	look_once(state, info);
+	/* Each CPU may have one packet that the rule has counted and the queue not yet. */
+	if (info->unmodified && info->unmodified <= (uint64_t)get_nprocs()) {
+		poll(NULL, 0, 1);
+		look_once(state, info);
+	}
 }
 
 void nfq_path_metrics(const struct nfq_path_info *info, struct metrics *out)

@@ -30,6 +30,8 @@ host_init() {
 	mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$root" &&
 		mount -t proc proc "$root/proc" && mount -t sysfs sysfs "$root/sys" &&
 		mount -t bpf -o mode=700 bpf "$root/sys/fs/bpf" || return
+	# The machine may have us, and a word against packages that start units, as in a container's image.
+	rm -rf "$root/var/lib/nfq2xdp" "$root/etc/nfq2xdp" "$root/usr/sbin/policy-rc.d"
 	for dev in run tmp dev var/lib/systemd; do
 		mount -t tmpfs -o mode=755 tmpfs "$root/$dev" || return
 	done

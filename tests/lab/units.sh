@@ -21,6 +21,11 @@ show() { host systemctl show -P "$2" "$(unit "$1")"; }
 pid_of() { show "$1" MainPID; }
 systemctl() { host systemctl -q "$@"; }
 
+# What a Prometheus on the host is answered.
+metrics() {
+	host bash -c 'exec 3<>/dev/tcp/127.0.0.1/9465 && printf "GET /metrics HTTP/1.0\r\n\r\n" >&3 && cat <&3' | grep -o '^nfq2xdp_build_info'
+}
+
 # await COMMAND…: until it succeeds.
 await() {
 	local deadline=$((SECONDS + LAB_WAIT))

@@ -55,7 +55,7 @@ fleet_up() {
 		printf '%s\n' "${HOSTS[@]}"
 		echo "[gateways:vars]"
 		printf '%s\n' ansible_ssh_executable=$FLEET/ssh ansible_ssh_transfer_method=piped instance=mirror \
-			ansible_python_interpreter=/usr/bin/python3 policy=$FLEET/files/mirror.yaml package=/nfq2xdp.deb patience=60
+			ansible_become=false ansible_python_interpreter=/usr/bin/python3 policy=$FLEET/files/mirror.yaml package=/nfq2xdp.deb patience=60
 	} >$FLEET/inventory
 }
 

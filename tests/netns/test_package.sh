@@ -29,8 +29,9 @@ check "manual" "$(host man -w nfq2xdp nfq2xdp-run nfq2xdp-migrate nfq2xdp-parity
 
 echo "# use"
 set_conf attach="[vxlan1]"
+ok "enable --now, NFQUEUE" systemctl enable --now "$(unit nfqueue)"
 traffic 5000
-ok "enable --now" systemctl enable --now "$(unit nfqueue)" "$(unit migrate)"
+ok "enable --now, migrate" systemctl enable --now "$(unit migrate)"
 await state_is FULL
 ok "confirm" confirm
 await is migrate SubState exited

@@ -55,6 +55,7 @@ check "rights of migrate: net_admin, perfmon, bpf" "$(rights migrate)" \
 check "attached" "$(status | jq -c '.xdp.attached | map([.frags, .ours, .stub])')" "[[true,true,false]]"
 ok confirm confirm
 await is migrate SubState exited
+check "metrics" "$(metrics)" nfq2xdp_build_info
 check "confirmed: unit, state" "$(show migrate ActiveState) $(status | jq -r .state)" "active CONFIRMED"
 ok "rollback by root" n2x migrate rollback -c $CONF
 no_traffic
@@ -84,6 +85,7 @@ anew() { [ "$(status | jq -r '"\(.generation) \(.state)"')" = "$((generation + 1
 await anew
 check "the rollout began anew: restarts" "$(show migrate NRestarts)" 1
 ok confirm confirm
+await is migrate SubState exited
 systemctl kill -s KILL "$(unit nfqueue)"
 await is nfqueue NRestarts 1
 await is nfqueue ActiveState active

@@ -40,11 +40,13 @@ first() {
 	install_deb /n2x/build/deb/nfq2xdp_*.deb >/var/tmp/dpkg 2>&1
 	check "install" $? 0
 	set_conf attach="[vxlan1]"
+	ok "enable --now, NFQUEUE" systemctl enable --now "$(unit nfqueue)"
 	traffic $RATE
-	ok "enable --now of both" systemctl enable --now "$(unit nfqueue)" "$(unit migrate)"
+	ok "enable --now, migrate" systemctl enable --now "$(unit migrate)"
 	await state_is FULL
 
 	echo "# SIGKILL of each unit, under traffic"
+	check "metrics" "$(metrics)" nfq2xdp_build_info
 	generation=$(status | jq .generation)
 	systemctl kill -s KILL "$(unit migrate)"
 	anew() { [ "$(status | jq -r '"\(.generation) \(.state)"')" = "$((generation + 1)) FULL" ]; }
