@@ -8,6 +8,7 @@ set -u
 lab_reexec "$@"
 # shellcheck source=tests/lab/host.sh
 . "$LAB_ROOT/tests/lab/host.sh"
+[ "${LAB_BIN%/tests/lab}" = "$LAB_ROOT/build" ] || lab_skip "the package is that of build"
 shopt -s nullglob
 DEB=("$LAB_ROOT"/build/deb/nfq2xdp_*.deb)
 [ ${#DEB[@]} = 1 ] || lab_skip "needs build/deb/nfq2xdp_*.deb: make deb"
@@ -33,7 +34,7 @@ fleet_up() {
 		ip -n "n2x-$h-src" link set mirror0 up
 		host_new "$h" && cp "${DEB[0]}" "$(host_root "$h")/nfq2xdp.deb" && host_up "$h" "n2x-$h" || return
 		echo "${HOST_PID[$h]}" >"$FLEET/$h"
-		start_daemon "source-$h" nsenter --net="/run/netns/n2x-$h-src" "$LAB_BIN/source" -i mirror0 -m "$mac" -r 2000 || return
+		start_daemon "source-$h" nsenter --net="/run/netns/n2x-$h-src" "$LAB_BIN/source" -i mirror0 -m "$mac" -r 2000 -l 52:1400 || return
 	done
 	cat >$FLEET/files/mirror.yaml <<-END
 		interface: mirror

@@ -13,6 +13,7 @@ lab_up || exit 1
 host() { in_host gw "$@"; }
 # shellcheck source=tests/lab/units.sh
 . "$LAB_ROOT/tests/lab/units.sh"
+[ "${LAB_BIN%/tests/lab}" = "$LAB_ROOT/build" ] || lab_skip "the package is that of build"
 shopt -s nullglob
 DEB=("$LAB_ROOT"/build/deb/nfq2xdp_*.deb)
 [ ${#DEB[@]} = 1 ] || lab_skip "needs build/deb/nfq2xdp_*.deb: make deb"
