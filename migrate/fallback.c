@@ -42,17 +42,15 @@ uint64_t fallback_depth_limit(const struct nfq_path_info *info)
 	return (info->external ? NFQ_DEFAULT_LENGTH : NFQ_QUEUE_LENGTH) / 2 * threads;
 }
 
-/* Asked only while our table is not there: on the way in and on the way out. */
-static bool has_guarded(const struct policy *policy)
+int fallback_fed(const struct policy *policy, struct err *err)
 {
 	struct legacy_rule rules[LEGACY_RULES_MAX];
-	struct err ignored;
-	int n = legacy_find(policy, rules, &ignored);
+	int n = legacy_find(policy, rules, err);
 
 	for (int i = 0; i < n; i++)
 		if (rules[i].guarded && rules[i].queue == policy->nfqueue.queue)
-			return true;
-	return false;
+			return 1;
+	return n < 0 ? n : 0;
 }
 
 static int read_external(const struct policy *policy, struct nfq_path_info *out, struct err *err)
@@ -60,6 +58,7 @@ static int read_external(const struct policy *policy, struct nfq_path_info *out,
 	struct nfq_path_info info = { .queue = policy->nfqueue.queue, .external = true };
 	struct nfq_queue_info queue = { 0 };
 	struct legacy_listener listener;
+	struct err ignored;
 	int ret = legacy_listener(info.queue, &listener, err);
 
 	if (ret < 0)
@@ -76,7 +75,8 @@ static int read_external(const struct policy *policy, struct nfq_path_info *out,
 	if (ret < 0)
 		return ret;
 	info.pid = listener.pid;
-	info.running = listener.bound && (info.nft.external || has_guarded(policy));
+	/* Its rule is asked for only while our table is not there: on the way in and on the way out. */
+	info.running = listener.bound && (info.nft.external || fallback_fed(policy, &ignored) > 0);
 	info.unmodified = info.nft.leaked;
 	if (info.nft.queued > info.nft.leaked + info.depth)
 		info.handled = info.nft.queued - info.nft.leaked - info.depth;

@@ -23,6 +23,10 @@
  * front, less what waits and what left with DF. Returns 0 or -N2X_SYSTEM. */
 int fallback_read(const struct policy *policy, struct nfq_path_info *out, struct err *err);
 
+/* Does a guarded rule of the operator's feed the policy's queue? Asks his tools: tens of milliseconds. Returns 1, 0, or
+ * -N2X_SYSTEM when they cannot say. */
+int fallback_fed(const struct policy *policy, struct err *err);
+
 /* Packets that wait in its queues now; cheap. And how many may: half of what fits. */
 uint64_t fallback_depth(const struct policy *policy);
 uint64_t fallback_depth_limit(const struct nfq_path_info *info);

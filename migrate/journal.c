@@ -13,6 +13,7 @@
 #include "core/util.h"
 
 #define LINE_MAX_BYTES 65536 /* what the last line is looked for in */
+#define TAIL_BYTES     262144
 
 static void journal_path(const char *instance, char out[PATH_MAX])
 {
@@ -71,29 +72,31 @@ void journal_close(struct journal *journal)
 	journal->fd = -1;
 }
 
-static json_t *now_json(void)
+void journal_now(char out[JOURNAL_TIME])
 {
-	char text[64], day[32];
+	char day[24];
 	struct timespec ts;
 	struct tm tm;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
 	gmtime_r(&ts.tv_sec, &tm);
 	strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(text, sizeof(text), "%s.%03ldZ", day, ts.tv_nsec / 1000000);
-	return json_string(text);
+	snprintf(out, JOURNAL_TIME, "%s.%03ldZ", day, ts.tv_nsec / 1000000);
 }
 
 int journal_write(struct journal *journal, const char *event, json_t *more, bool sync,
 		  struct err *err)
 {
-	json_t *line = json_pack("{s:o, s:I, s:s}", "time", now_json(), "generation",
-				 (json_int_t)journal->generation, "event", event);
 	_cleanup_free_ char *text = NULL;
+	char now[JOURNAL_TIME];
+	json_t *line;
 	char *end;
 	size_t len;
 	int ret = 0;
 
+	journal_now(now);
+	line = json_pack("{s:s, s:I, s:s}", "time", now, "generation",
+			 (json_int_t)journal->generation, "event", event);
 	if (more)
 		json_object_update(line, more);
 	json_decref(more);
@@ -157,12 +160,12 @@ int journal_read(const char *instance, void (*line)(void *ctx, json_t *line), vo
 	return 0;
 }
 
-json_t *journal_last(const char *instance)
+/* The last bytes of it, to be released by free(), or NULL. *whole: from its begin. */
+static char *read_tail(const char *instance, size_t bytes, bool *whole)
 {
-	_cleanup_free_ char *text = malloc(LINE_MAX_BYTES + 1);
+	_cleanup_free_ char *text = malloc(bytes + 1);
 	_cleanup_close_ int fd = -1;
 	char path[PATH_MAX];
-	char *start, *end;
 	struct stat st;
 	ssize_t got;
 
@@ -170,12 +173,42 @@ json_t *journal_last(const char *instance)
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (!text || fd < 0 || fstat(fd, &st) < 0)
 		return NULL;
-	got = pread(fd, text, LINE_MAX_BYTES,
-		    st.st_size > LINE_MAX_BYTES ? st.st_size - LINE_MAX_BYTES : 0);
+	*whole = st.st_size <= (off_t)bytes;
+	got = pread(fd, text, bytes, *whole ? 0 : st.st_size - (off_t)bytes);
 	if (got <= 0)
 		return NULL;
 	text[got] = '\0';
 	blank_nuls(text, (size_t)got);
+	return TAKE_PTR(text);
+}
+
+void journal_tail(const char *instance, void (*line)(void *ctx, json_t *line), void *ctx)
+{
+	bool whole;
+	_cleanup_free_ char *text = read_tail(instance, TAIL_BYTES, &whole);
+	char *at = text, *end;
+
+	if (text && !whole)
+		at = strchr(text, '\n');
+	for (; at && (end = strchr(at, '\n')); at = end + 1) {
+		json_t *object;
+
+		*end = '\0';
+		object = json_loads(at, JSON_REJECT_DUPLICATES, NULL);
+		if (json_is_object(object))
+			line(ctx, object);
+		json_decref(object);
+	}
+}
+
+json_t *journal_last(const char *instance)
+{
+	bool whole;
+	_cleanup_free_ char *text = read_tail(instance, LINE_MAX_BYTES, &whole);
+	char *start, *end;
+
+	if (!text)
+		return NULL;
 	/* From the back: the first that ends, and is JSON. */
 	while ((end = strrchr(text, '\n'))) {
 		json_t *line;

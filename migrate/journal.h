@@ -42,5 +42,12 @@ int journal_write(struct journal *journal, const char *event, json_t *more, bool
 int journal_read(const char *instance, void (*line)(void *ctx, json_t *line), void *ctx,
 		 uint64_t *unreadable, struct err *err);
 
+#define JOURNAL_TIME 40
+/* Now, as a line has it: RFC 3339 in UTC. */
+void journal_now(char out[JOURNAL_TIME]);
+
+/* Calls line() for each whole line among the last 256 KiB. No journal is none. */
+void journal_tail(const char *instance, void (*line)(void *ctx, json_t *line), void *ctx);
+
 /* The last whole line of the instance's journal, to be released; NULL when there is none. */
 json_t *journal_last(const char *instance);

@@ -56,6 +56,20 @@ enum machine_state machine_state_of(const struct xdp_state *xdp)
 								   : MACHINE_FULL;
 }
 
+double machine_share_ratio(const struct xdp_state *xdp)
+{
+	if (xdp->expired)
+		return 0;
+	switch (xdp->ctl.share_kind) {
+	case DF_SHARE_NTH:
+		return xdp->ctl.share_n ? 1.0 / xdp->ctl.share_n : 0;
+	case DF_SHARE_FLOW:
+		return xdp->ctl.share_n / 4294967296.0;
+	default:
+		return xdp->ctl.share_kind == DF_SHARE_ALL;
+	}
+}
+
 static __attribute__((format(printf, 2, 3))) void problem(struct machine_status *status,
 							  const char *format, ...)
 {
@@ -68,6 +82,12 @@ static __attribute__((format(printf, 2, 3))) void problem(struct machine_status 
 	va_end(args);
 }
 
+/* nft N4: its table says that its process lives. */
+bool machine_nfq_unseen(const struct nfq_path_info *nfq)
+{
+	return !nfq->external && !nfq->pid && nfq->nft.has_queue && nfq->nft.owner;
+}
+
 static void find_problems(struct machine_status *status)
 {
 	const struct xdp_state *xdp = &status->xdp;
@@ -78,15 +98,22 @@ static void find_problems(struct machine_status *status)
 		problem(status, "no attach point is left: roll back with --detach and start again");
 	for (unsigned int i = 0; i < xdp->n_points; i++) {
 		if (!xdp->point[i].ours)
-			problem(status, "%s: our XDP program is not attached there any more",
-				xdp->point[i].interface);
+			problem(status, "%s: our XDP program is not attached there any more%s",
+				xdp->point[i].interface,
+				xdp->point[i].gone    ? ": the interface is gone"
+				: xdp->point[i].taken ? ": another program is"
+						      : "");
 		else if (xdp->point[i].stub)
 			problem(status,
 				"%s: the program was replaced by one that does nothing: nfq2xdp migrate "
 				"start puts it back",
 				xdp->point[i].interface);
 	}
-	if (!status->nfq.running && status->state != MACHINE_DONE)
+	if (machine_nfq_unseen(&status->nfq))
+		problem(status,
+			"the NFQUEUE path runs, and its counters are not to be seen: its file in "
+			"/run/nfq2xdp is gone: start it anew");
+	else if (!status->nfq.running && status->state != MACHINE_DONE)
 		problem(status,
 			"the NFQUEUE path does not run: what XDP does not take passes with DF set");
 	if (status->nfq.running && status->nfq.external && !status->nfq.nft.external)
@@ -146,8 +173,7 @@ static void find_other(const char *instance, unsigned int version, void *ctx)
 	other->found |= version != ABI_VERSION && !strcmp(instance, other->instance);
 }
 
-/* Has a build of another layout pinned something of it? Also while it is being taken over. */
-static bool other_layout(const char *instance)
+bool machine_other_layout(const char *instance)
 {
 	struct other other = { .instance = instance };
 	struct err ignored;
@@ -164,7 +190,7 @@ int machine_started(const struct policy *policy, bool *already, struct err *err)
 	if (ret == -N2X_SYSTEM)
 		return ret;
 	*already = ret == 0 && there.n_points && !xdp_half(&there, policy) &&
-		   !other_layout(policy->interface);
+		   !machine_other_layout(policy->interface);
 	return *already ? xdp_check(&there, policy, err) : 0;
 }
 

@@ -78,6 +78,15 @@ uint64_t machine_now_ns(void);
 /* Of an instance that is pinned. */
 enum machine_state machine_state_of(const struct xdp_state *xdp);
 
+/* The part of the matching packets that XDP takes by its map, from 0 to 1: 0 when the lease is over. */
+double machine_share_ratio(const struct xdp_state *xdp);
+
+/* Our NFQUEUE path runs, but its file in /run is gone: nothing is known of it. */
+bool machine_nfq_unseen(const struct nfq_path_info *nfq);
+
+/* Has a build of another layout pinned something of it? Also while it is being taken over. */
+bool machine_other_layout(const char *instance);
+
 /* matched, cleared and arriving, of what xdp has. */
 void machine_count(struct machine_status *status);
 

@@ -13,20 +13,6 @@
 #include "migrate/parity_report.h"
 #include "xdp/xdp_ctl.h"
 
-static double share_ratio(const struct xdp_state *xdp)
-{
-	if (xdp->expired)
-		return 0;
-	switch (xdp->ctl.share_kind) {
-	case DF_SHARE_NTH:
-		return xdp->ctl.share_n ? 1.0 / xdp->ctl.share_n : 0;
-	case DF_SHARE_FLOW:
-		return xdp->ctl.share_n / 4294967296.0;
-	default:
-		return xdp->ctl.share_kind == DF_SHARE_ALL;
-	}
-}
-
 static double left(const struct xdp_state *xdp, uint64_t until)
 {
 	return until ? (double)xdp_ctl_left_ns(&xdp->ctl, xdp->now, until) / 1e9 : -1;
@@ -50,7 +36,7 @@ static void fill_xdp(const struct policy *policy, struct metrics *m)
 	m->state = machine_state_of(&xdp);
 	m->xdp.up = xdp_check(&xdp, policy, &ignored) == 0;
 	memcpy(m->xdp.reason, xdp.reason, sizeof(xdp.reason));
-	m->xdp.share = share_ratio(&xdp);
+	m->xdp.share = machine_share_ratio(&xdp);
 	m->xdp.generation = xdp.ctl.generation;
 	m->xdp.lease = left(&xdp, xdp.ctl.deadline);
 	m->xdp.confirm = left(&xdp, xdp.ctl.confirm_by);

@@ -14,6 +14,7 @@ int migrate_cmd_rollback(int argc, char **argv);
 int migrate_cmd_done(int argc, char **argv);
 int migrate_cmd_restore(int argc, char **argv);
 int migrate_cmd_status(int argc, char **argv);
+int migrate_cmd_monitor(int argc, char **argv);
 int migrate_cmd_metrics(int argc, char **argv);
 int migrate_cmd_report(int argc, char **argv);
 int migrate_cmd_panic(int argc, char **argv);

@@ -2,7 +2,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/args.h"
 #include "core/output.h"
@@ -302,10 +301,8 @@ static void print_view(const struct view *v)
 static void view_make(struct view *v, const struct args *args)
 {
 	const struct choice *choice = &v->plan->choice;
-	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
 
-	v->colour = isatty(STDOUT_FILENO) && !(no_color && *no_color) &&
-		    !(term && !strcmp(term, "dumb"));
+	v->colour = cmd_colour();
 	v->changes = json_array();
 	if (choice->valid && !args->config)
 		v->policy = choose_format(&choice->policy);

@@ -322,7 +322,8 @@ static int read_point(int dir_fd, const char *file, bool link, struct xdp_point 
 	point.frags = strstr(info.name, "frags");
 	point.stub = xdp_is_stub(info.name);
 	memcpy(point.tag, info.tag, sizeof(point.tag));
-	if (ifindex && if_indextoname((unsigned int)ifindex, now))
+	point.gone = !ifindex || !if_indextoname((unsigned int)ifindex, now);
+	if (!point.gone)
 		snprintf(name, sizeof(name), "%s", now);
 	if (ifindex && bpf_xdp_query(ifindex, 0, &query) == 0) {
 		point.ours = query.prog_id == point.prog_id;

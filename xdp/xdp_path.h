@@ -25,6 +25,7 @@ struct xdp_point {
 	char interface[IFNAMSIZ]; /* its name now; the pinned name when it is gone */
 	bool ours; /* our program is attached and the interface exists */
 	bool taken; /* another program is */
+	bool gone; /* the interface is */
 	bool native; /* false: generic */
 	bool frags; /* the xdp.frags build */
 	bool link; /* a bpf_link; false: netlink */
