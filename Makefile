@@ -144,6 +144,7 @@ install: all $(MAN) ## install below $(DESTDIR)$(PREFIX)
 	done
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man5 $(filter %.5,$(MAN))
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $(filter %.8,$(MAN))
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/nfq2xdp monitoring/status.schema.json
 	install -D -m 0644 man/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/nfq2xdp
 
 deb: build/deb/stamp ## the Debian package: build/deb/nfq2xdp_*.deb

@@ -69,12 +69,14 @@ static int guess(const char *instance, struct policy *out, bool *known, struct e
 	if (ret < 0)
 		return ret;
 	*known = own.threads;
-	if (!own.pid && (own.nft.external || !own.nft.present) && find_queue(&policy)) {
-		policy.nfqueue.daemon = NFQ_DAEMON_EXTERNAL;
-		*known = true;
+	if (!own.pid && (own.nft.external || !own.nft.present)) {
+		const bool fed = find_queue(&policy);
+
+		if (fed || own.nft.external) {
+			policy.nfqueue.daemon = NFQ_DAEMON_EXTERNAL;
+			*known = fed;
+		}
 	}
-	if (own.nft.external)
-		policy.nfqueue.daemon = NFQ_DAEMON_EXTERNAL;
 	*out = policy;
 	return 0;
 }

@@ -403,14 +403,16 @@ static void show_nfqueue(const struct status *s, struct status_view *v)
 	char words[160], queue[64] = "", pid[32] = "";
 
 	health_words(s, words, sizeof(words));
-	if (s->queue_known && nfq->threads)
-		snprintf(queue, sizeof(queue), "queue %u, %u thread(s), ", nfq->queue,
-			 nfq->threads);
+	if (s->queue_known && nfq->threads > 1)
+		snprintf(queue, sizeof(queue), "queues %u-%u, ", nfq->queue,
+			 nfq->queue + nfq->threads - 1);
+	else if (s->queue_known && nfq->threads)
+		snprintf(queue, sizeof(queue), "queue %u, ", nfq->queue);
 	if (nfq->pid > 0)
-		snprintf(pid, sizeof(pid), "%spid %d, ", nfq->external ? "external, " : "",
+		snprintf(pid, sizeof(pid), "%spid %d, ", nfq->external ? "external " : "",
 			 nfq->pid);
 	row(v, well ? "" : RED, "  nfqueue  %s%s%s%s", queue, pid,
-	    nfq->owner ? "owns its table, " : "", words);
+	    nfq->running && nfq->owner ? "own table, " : "", words);
 	if (nfq->running)
 		row(v, "",
 		    "  nfqueue  queued %" PRIu64 ", handled %" PRIu64 ", unmodified %" PRIu64

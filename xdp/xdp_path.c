@@ -316,7 +316,10 @@ static int read_point(int dir_fd, const char *file, bool link, struct xdp_point 
 	if (bpf_obj_get_info_by_fd(fd, link ? (void *)&link_info : (void *)&info, &len) < 0)
 		return -errno;
 	point.prog_id = link ? link_info.prog_id : info.id;
-	ifindex = link ? (int)link_info.xdp.ifindex : (int)if_nametoindex(name);
+	/* A dead link names no interface: then what there is under its name. */
+	ifindex = link ? (int)link_info.xdp.ifindex : 0;
+	if (!ifindex)
+		ifindex = (int)if_nametoindex(name);
 	if (link)
 		xdp_link_prog_info(path, point.prog_id, &info);
 	point.frags = strstr(info.name, "frags");

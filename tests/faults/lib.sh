@@ -103,5 +103,13 @@ percentiles() {
 	jq -cs 'sort | {n: length, p50: .[(length - 1) / 2 | floor], p99: .[(length - 1) * 0.99 | ceil], max: .[-1]}'
 }
 
+# told NAME EXIT FILTER EXPECTED: what status says of it, by the policy.
+told() {
+	local rc
+	STATUS=$(status)
+	rc=$?
+	check "$1: status" "$rc $(jq -r "$3" <<<"$STATUS")" "$2 $4"
+}
+
 detach() { n2x migrate rollback -c "$CONF" --detach --allow-link-reset; }
 state() { status | jq -r '"\(.state) \(.share)"'; }

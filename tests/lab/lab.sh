@@ -271,8 +271,15 @@ field() {
 	jq -r "$1" <<<"$REPLY"
 }
 
+# Of standard input, a status, and on to standard output: finish asks whether all of them were as their schema says.
+lab_status() { tee -a /run/lab/statuses; }
+
 # The gateway is as it was, and nothing of ours is pinned.
 finish() {
+	if [ -s /run/lab/statuses ] && /usr/bin/python3 -c 'import jsonschema' 2>/dev/null; then
+		check "$(wc -l </run/lab/statuses) statuses as the schema says" \
+			"$("$LAB_ROOT/tests/schema.py" "$LAB_ROOT/monitoring/status.schema.json" </run/lab/statuses 2>&1)" ""
+	fi
 	if ip netns | grep -q '^n2x-gw'; then
 		check "gateway before and after" "$(diff /run/lab/baseline <(lab_snapshot))" ""
 		check "pins left" "$(find /sys/fs/bpf/nfq2xdp -mindepth 1 2>/dev/null)" ""

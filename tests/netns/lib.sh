@@ -27,7 +27,11 @@ has() {
 
 n2x() { in_gw timeout --foreground "$LAB_WAIT" "$N2X" "$@"; }
 
-status() { n2x migrate status -c "$CONF" --json; }
+# Its exit status is that of the command.
+status() {
+	n2x migrate status -c "$CONF" --json | lab_status
+	return "${PIPESTATUS[0]}"
+}
 
 # conf KEY=VALUE…: writes $CONF; the values are YAML.
 conf() {

@@ -21,7 +21,7 @@ awk '/^```yaml/ { on = 1; next } /^```/ { on = 0 } on' "$LAB_ROOT/README.md" >$C
 # The same in seconds instead of minutes.
 echo "rollout: { hold: 1s }" >>$CONF
 
-status() { in_gw nfq2xdp migrate status -c $CONF --json; }
+status() { in_gw nfq2xdp migrate status -c $CONF --json | lab_status; }
 
 # await FILTER: until jq says true of the status.
 await() {

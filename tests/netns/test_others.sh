@@ -18,7 +18,7 @@ cat >$CONF <<-END
 	nfqueue: { queue: 1 }
 END
 
-status() { in_gw "$N2X" migrate status -c $CONF --json; }
+status() { in_gw "$N2X" migrate status -c $CONF --json | lab_status; }
 
 await() {
 	local deadline=$((SECONDS + LAB_WAIT))
