@@ -18,6 +18,7 @@ const char *const status_health_name[STATUS_HEALTH_MAX] = {
 	[STATUS_UNFED] = "unfed",
 	[STATUS_UNCOUNTED] = "uncounted",
 	[STATUS_FULL] = "full",
+	[STATUS_USELESS] = "useless",
 };
 
 static __attribute__((format(printf, 2, 3))) void problem(struct status *s, const char *format, ...)
@@ -98,7 +99,9 @@ static enum status_health health(const struct policy *policy, const struct machi
 		return STATUS_DOWN;
 	if (nfq->external && !nfq->nft.external)
 		return STATUS_UNCOUNTED;
-	return nfq->depth >= fallback_depth_limit(nfq) ? STATUS_FULL : STATUS_OK;
+	if (nfq->depth >= fallback_depth_limit(nfq))
+		return STATUS_FULL;
+	return nfq->external && !nfq->handled && nfq->unmodified ? STATUS_USELESS : STATUS_OK;
 }
 
 /* What machine_status() does not ask for, as it costs more or stops no move. */
@@ -123,6 +126,9 @@ static void find_problems(struct status *s, const struct policy *given)
 			"%llu packets wait for the NFQUEUE path: it hangs, or is too slow: "
 			"what finds no room passes with DF set",
 			(unsigned long long)nfq->depth);
+	if (!idle && s->health == STATUS_USELESS)
+		problem(s, "the daemon does nothing: all %llu packets that it gave back had DF set",
+			(unsigned long long)nfq->unmodified);
 	if (nfq->nft.foreign)
 		problem(s,
 			"our nftables table has somebody else's contents: nft list table ip nfq2xdp_%s",
@@ -255,6 +261,8 @@ void status_rate(const struct status *before, struct status *now)
 	r->queued = rate(a->nfq.nft.queued, b->nfq.nft.queued, r->seconds);
 	r->handled = rate(anew ? UINT64_MAX : a->nfq.handled, b->nfq.handled, r->seconds);
 	r->leaked = rate(a->nfq.nft.leaked, b->nfq.nft.leaked, r->seconds);
+	if (r->leaked > 0 && b->state != MACHINE_IDLE)
+		problem(now, "packets leave both paths with DF set: %.0f/s", r->leaked);
 	for (unsigned int i = 0; i < DF_REASON_MAX; i++) {
 		r->xdp[i] = rate(a->xdp.reason[i], b->xdp.reason[i], r->seconds);
 		r->nfqueue[i] = rate(anew ? UINT64_MAX : a->nfq.reason[i], b->nfq.reason[i],

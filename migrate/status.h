@@ -27,6 +27,7 @@ enum status_health {
 	STATUS_UNFED, /* the daemon is there, and no rule sends to it */
 	STATUS_UNCOUNTED, /* daemon and rule are there, our table around them is not */
 	STATUS_FULL, /* half of its queue waits: it hangs, or is too slow */
+	STATUS_USELESS, /* the operator's daemon has cleared DF of nothing that it got */
 	STATUS_HEALTH_MAX
 };
 
@@ -67,7 +68,7 @@ void status_release(struct status *status);
 
 /* Only from here on: no system call. */
 
-/* now->rates, from a reading before. */
+/* now->rates, from a reading before; that packets leave both paths with DF is a problem, too. */
 void status_rate(const struct status *before, struct status *now);
 
 /* N2X_OK active, N2X_INACTIVE, N2X_DEGRADED. */

@@ -76,6 +76,7 @@ static void health_words(const struct status *s, char *out, size_t size)
 		[STATUS_UNFED] = "the daemon listens, and no rule sends to it",
 		[STATUS_UNCOUNTED] = "runs, and our table around it is not there",
 		[STATUS_FULL] = "hangs, or is too slow: half of its queue or more waits",
+		[STATUS_USELESS] = "runs, and does nothing",
 	};
 	const struct nfq_path_info *nfq = &s->machine.nfq;
 	const char *more = "";
@@ -264,6 +265,14 @@ static __attribute__((format(printf, 3, 4))) void row(struct status_view *v, con
 	}
 }
 
+/* hh:mm:ss, and more behind it. */
+static const char *clock_of(const struct status *s)
+{
+	const char *t = strchr(s->time, 'T');
+
+	return t ? t + 1 : s->time;
+}
+
 #define RATE_TEXT 32
 static const char *rate_text(double rate, char out[RATE_TEXT])
 {
@@ -288,15 +297,18 @@ static void show_head(const struct status *s, struct status_view *v)
 {
 	const struct xdp_state *xdp = &s->machine.xdp;
 	char share[SHARE_TEXT], lease[96] = "no lease";
+	size_t used = 0;
 
 	if (s->machine.state == MACHINE_IDLE)
 		return row(v, mood(s), "%s: IDLE: XDP is not attached", s->instance);
 	if (xdp->ctl.deadline && xdp->expired)
 		snprintf(lease, sizeof(lease), "the lease ran out");
-	else if (xdp->ctl.deadline)
-		snprintf(lease, sizeof(lease), "lease %.1f s, to be confirmed within %.0f s",
-			 seconds_left(xdp, xdp->ctl.deadline),
-			 seconds_left(xdp, xdp->ctl.confirm_by));
+	else if (xdp->ctl.deadline && xdp->ctl.deadline != xdp->ctl.confirm_by)
+		used = (size_t)snprintf(lease, sizeof(lease), "lease %.1f s",
+					seconds_left(xdp, xdp->ctl.deadline));
+	if (xdp->ctl.deadline && xdp->ctl.confirm_by && !xdp->expired)
+		snprintf(lease + used, sizeof(lease) - used, "%sconfirm within %.0f s",
+			 used ? ", " : "", seconds_left(xdp, xdp->ctl.confirm_by));
 	row(v, mood(s), "%s: %s, share %s, generation %u, %s", s->instance,
 	    machine_state_name[s->machine.state], cmd_share(&xdp->ctl, share), xdp->ctl.generation,
 	    lease);
@@ -311,7 +323,7 @@ static void show_rollout(const struct status *s, struct status_view *v)
 	if (s->machine.state == MACHINE_HOLD)
 		row(v, YELLOW, "  hold     %s",
 		    ctl->flags & DF_CTL_HELD ? "by an operator: nfq2xdp migrate resume -c FILE"
-					     : "by a gate: see the journal");
+					     : "by a gate");
 	if (s->steps)
 		snprintf(steps, sizeof(steps), " of %u", s->steps);
 	if (s->controller > 0)
@@ -484,6 +496,8 @@ void status_show(const struct status *s, struct status_view *v)
 		row(v, "", "  panic    nfq2xdp panic %s: %s", s->instance, panic_does(s));
 	show_reasons(s, v);
 	show_events(s, v, v->rows ? STATUS_EVENTS : 3);
+	if (v->history)
+		row(v, "", "%.8s UTC; ^C ends", clock_of(s));
 	if (s->machine.state == MACHINE_IDLE || v->rows)
 		return;
 	panic_line(s, panic, sizeof(panic));
@@ -513,11 +527,10 @@ void status_line(const struct status *s, const struct status *before, FILE *out)
 {
 	struct status_view v = { .out = out };
 	char share[SHARE_TEXT], xdp[RATE_TEXT], nfqueue[RATE_TEXT];
-	const char *time = s->time + strcspn(s->time, "T");
+	const char *time = clock_of(s);
 	json_t *event;
 	size_t i;
 
-	time += *time == 'T';
 	for (unsigned int n = 0; n < s->machine.n_problems; n++)
 		if (!has_problem(before, s->machine.problem[n]))
 			row(&v, "", "%.8s %s PROBLEM %s", time, s->instance, s->machine.problem[n]);

@@ -103,12 +103,16 @@ percentiles() {
 	jq -cs 'sort | {n: length, p50: .[(length - 1) / 2 | floor], p99: .[(length - 1) * 0.99 | ceil], max: .[-1]}'
 }
 
-# told NAME EXIT FILTER EXPECTED: what status says of it, by the policy.
+# told NAME "EXIT STATE SHARE HEALTH HOLDER" PROBLEM-GLOB: what status says of it; HEALTH is the NFQUEUE path's, HOLDER the
+# first attach point's, and the problem is all of them.
 told() {
-	local rc
-	STATUS=$(status)
+	local rc said
+	said=$(status)
 	rc=$?
-	check "$1: status" "$rc $(jq -r "$3" <<<"$STATUS")" "$2 $4"
+	check "$1: status" "$rc $(jq -r '"\(.state) \(.share) \(.nfqueue.health) \(.xdp.attached[0].holder)"' <<<"$said")" "$2"
+	said=$(jq -r '.problems | join("; ")' <<<"$said")
+	# shellcheck disable=SC2053
+	[[ $said == ${3-} ]] || check "$1: problems" "$said" "${3-}"
 }
 
 detach() { n2x migrate rollback -c "$CONF" --detach --allow-link-reset; }

@@ -130,6 +130,8 @@ next=$("$LAB_ROOT/tests/faults/defects.sh" layout 2>/dev/null)
 check "another layout" "$(test -x "$next" && echo built)" built
 split_up attach="[vxlan1]"
 check "next layout: sees nothing of it" "$(in_gw "$next" migrate status -c "$CONF" --json | jq -r .state)" IDLE
+check "next layout: and says so" "$(in_gw "$next" migrate status -c "$CONF" --json | lab_status | jq -r '"\(.other_build) \(.problems[0])"')" \
+	"true another build of nfq2xdp attached it, with pins of its own: nfq2xdp migrate start -c FILE takes it over"
 ok "next layout: panic reaches it" in_gw "$next" panic
 check "next layout: share 0" "$(state)" "ROLLED_BACK 0"
 ok "split" n2x migrate split -c "$CONF" --every 2

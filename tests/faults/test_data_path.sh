@@ -31,7 +31,10 @@ defective() {
 		t0=$(now_ms)
 	fi
 	expect "$name" "$reason" 2500
-	check "$name: state" "$(status | jq -r '"\(.share) \(.nfqueue.running)"')" "0 true"
+	case $name in
+	disobeys) told "$name" "4 ROLLED_BACK 0 ok ours" "vxlan1: the program was replaced by one that does nothing: *" ;;
+	*) told "$name" "0 $([ "$step" = 0 ] && echo SHADOW || echo ROLLED_BACK) 0 ok ours" ;;
+	esac
 	mark
 	no_traffic
 	since_mark
@@ -84,6 +87,7 @@ in_gw bpftool link detach pinned "$(find /sys/fs/bpf/nfq2xdp -name link-vxlan1)"
 in_gw ip link set vxlan1 xdpgeneric obj "$(dirname "$N2X")/tests/faults/foreign.bpf.o" sec xdp
 t0=$(now_ms)
 expect "foreign program" "gate program: vxlan1: our program is not attached any more*" 2500
+told "foreign program" "4 SHADOW 0 ok foreign" "vxlan1: our XDP program is not attached there any more: another program is"
 check "foreign program: left alone" "$(in_gw ip -j link show vxlan1 | jq -r '.[0].xdp.prog.name')" "foreign"
 in_gw ip link set vxlan1 xdpgeneric off
 no_traffic
@@ -103,7 +107,7 @@ step_one 1s pass
 kill -KILL "${LAB_PID[nfqueue]}"
 lab_reap nfqueue 2>/dev/null
 expect "daemon dies" "gate fallback: does not run*" 2500
-check "daemon dies: state" "$(state)" "ROLLED_BACK 0"
+told "daemon dies" "4 ROLLED_BACK 0 down ours" "the NFQUEUE path does not run: *"
 start_nfqueue
 no_traffic
 check "daemon dies: duplicate" "$(sink_of .duplicate)" 0
@@ -114,9 +118,11 @@ kill -KILL "${LAB_PID[nfqueue]}"
 lab_reap nfqueue 2>/dev/null
 until_auto '.state == "HOLD"'
 check "stays: which gate" "$(field '.gates | map(select(.verdict == "fail")) | .[0].name')" fallback
+told stays "4 HOLD 1/2 down ours" "the NFQUEUE path does not run: *"
 check "stays: share, step" "$(field '"\(.share) \(.step)"')" "1/2 1"
 until_auto '.in_step_seconds > 0'
 start_nfqueue
+told "stays: it is back" "0 HOLD 1/2 ok ours"
 until_auto '.event == "step" and .step == 2'
 check "stays: on, when it is back" "$(field .share)" all
 kill -TERM "${LAB_PID[auto]}"
@@ -129,6 +135,7 @@ echo "# a fallback daemon that hangs: its queue fills"
 step_one 1s pass
 kill -STOP "${LAB_PID[nfqueue]}"
 expect "daemon hangs" "gate queue: *" 3000
+told "daemon hangs" "4 ROLLED_BACK 0 full ours" "* packets wait for the NFQUEUE path: it hangs, or is too slow: *"
 kill -CONT "${LAB_PID[nfqueue]}"
 no_traffic
 check "daemon hangs: lost, duplicate" "$(sink_of '"\(.lost) \(.duplicate)"')" "0 0"
@@ -147,6 +154,7 @@ for ((round = 1; round <= rounds; round++)); do
 	in_gw bpftool link detach pinned "$(find /sys/fs/bpf/nfq2xdp -name link-vxlan1)"
 	expect "program detached, $round" "gate program: *" 2500
 	echo "$TOOK" >>/run/lab/back
+	told "program detached, $round" "4 ROLLED_BACK 0 ok nobody" "vxlan1: our XDP program is not attached there any more"
 	detach >/dev/null
 done
 keep back "$(percentiles </run/lab/back)"
@@ -161,7 +169,7 @@ until_auto '.event == "step" and .step == 1'
 in_gw ip link del vxlan1
 t0=$(now_ms)
 expect "interface deleted" "gate program: *" 2500
-check "interface deleted: state" "$(state)" "ROLLED_BACK 0"
+told "interface deleted" "4 ROLLED_BACK 0 ok gone" "vxlan1: our XDP program is not attached there any more: the interface is gone"
 lab_batch n2x-gw <<-END
 	link add vxlan1 mtu 8951 address 02:4e:32:58:01:01 type vxlan id 1 local 198.51.100.1 remote 198.51.100.2 dev ens5 dstport 4789 nolearning noudpcsum
 	link set vxlan1 up
@@ -172,6 +180,7 @@ in_gw ethtool -K vxlan1 gro off rx-gro-list off rx-udp-gro-forwarding off
 lab_forwarding
 no_traffic
 check "interface deleted: with DF, duplicate" "$(sink_of '"\(.df_left) \(.duplicate)"')" "0 0"
+told "interface made again" "4 ROLLED_BACK 0 ok nobody" "vxlan1: our XDP program is not attached there any more"
 refuse "interface deleted: start" 4 "not attached to vxlan1 any more" n2x migrate start -c "$CONF"
 ok detach detach
 ok "interface made again: start" n2x migrate start -c "$CONF"

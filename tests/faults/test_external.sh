@@ -75,6 +75,7 @@ for tool in iptables-nft iptables-legacy; do
 	ok "$tool: full" n2x migrate full -c "$CONF"
 	ok "$tool: confirm" confirm
 	ok "$tool: done" n2x migrate done -c "$CONF"
+	told "$tool: done" "0 DONE all removed ours"
 	check "$tool: done: state, rule" "$(state) $(saved $tool | grep -c NFQUEUE)" "DONE all 0"
 	ok "$tool: done again" n2x migrate done -c "$CONF"
 	ok "$tool: restore" n2x migrate restore -c "$CONF"
@@ -112,6 +113,7 @@ for tool in iptables-nft iptables-legacy; do
 	start_auto
 	t0=$(now_ms)
 	expect "$tool: daemon does nothing" "gate queue: *unmodified*"
+	told "$tool: daemon does nothing" "4 SHADOW 0 useless ours" "the daemon does nothing: all * packets that it gave back had DF set"
 	no_traffic
 	check "$tool: does nothing: lost, duplicate" "$(sink_of '"\(.lost) \(.duplicate)"')" "0 0"
 	stop_daemon old
@@ -126,6 +128,7 @@ for tool in iptables-nft iptables-legacy; do
 		"false true true"
 	t0=$(now_ms)
 	expect "$tool: daemon too slow for a step up" "inconclusive for too long"
+	told "$tool: slow" "0 SHADOW 0 ok ours"
 	check "$tool: slow: XDP took nothing" "$(status | jq .xdp.cleared)" 0
 	no_traffic
 	RATE=20000

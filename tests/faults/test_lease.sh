@@ -39,6 +39,7 @@ for ((round = 1; round <= rounds; round++)); do
 		expired "killed, lease $lease s" $lease
 		check "killed: share, problem" "$(status | jq -r '"\(.share) \(.lease_seconds) \(.problems | map(select(test("lease ran out"))) | length)"')" \
 			"all 0 1"
+		told "killed" "4 ROLLED_BACK all ok ours" "the lease ran out: XDP takes nothing since"
 		refuse "killed: no step up on it" 1 "the lease ran out" n2x migrate split -c "$CONF" --every 2
 		refuse "killed: no confirm of it" 1 "was not confirmed in time" confirm
 		ok "killed: rollback" n2x migrate rollback -c "$CONF"
@@ -49,6 +50,7 @@ for ((round = 1; round <= rounds; round++)); do
 		kill -STOP "${LAB_PID[auto]}"
 		t0=$(now_ms)
 		expired "stopped, lease $lease s" $lease
+		told "stopped" "4 ROLLED_BACK all ok ours" "the lease ran out: XDP takes nothing since"
 		kill -CONT "${LAB_PID[auto]}"
 		expect "controller stopped, lease $lease s" "the lease ran out*"
 		check "stopped: state" "$(state)" "ROLLED_BACK 0"
@@ -64,7 +66,7 @@ for ((round = 1; round <= rounds; round++)); do
 		t0=$(now_ms)
 		expired "full disk, lease $lease s" $lease
 		expect "full disk, lease $lease s" "gate journal: *No space left on device*"
-		check "full disk: state" "$(state)" "ROLLED_BACK 0"
+		told "full disk" "0 ROLLED_BACK 0 ok ours"
 		refuse "full disk: no step up" 6 "journal" n2x migrate start -c "$CONF"
 		ok "full disk: rollback" n2x migrate rollback -c "$CONF"
 		ok "full disk: panic" n2x panic
@@ -79,6 +81,7 @@ ok "by hand: start" n2x migrate start -c "$CONF"
 t0=$(now_ms)
 ok "by hand: full" n2x migrate full -c "$CONF"
 expired "by hand" 2
+told "by hand" "4 ROLLED_BACK all ok ours" "the lease ran out: XDP takes nothing since"
 ok "by hand: start again" n2x migrate start -c "$CONF"
 check "by hand: state" "$(state)" "SHADOW 0"
 
@@ -88,9 +91,11 @@ mount -t tmpfs lab /run/nfq2xdp
 mount -t tmpfs lab /var/lib/nfq2xdp
 rm "$CONF"
 ok panic n2x panic
+check "panic: status, by the interface" "$(n2x migrate status br0 --json | lab_status | jq -r '"\(.state) \(.share) \(.xdp.attached[0].holder)"')" \
+	"ROLLED_BACK 0 ours"
 umount /run/nfq2xdp /var/lib/nfq2xdp
 conf attach="[vxlan1]"
-check "panic: state" "$(state)" "ROLLED_BACK 0"
+told panic "0 ROLLED_BACK 0 ok ours"
 
 no_traffic
 since_mark

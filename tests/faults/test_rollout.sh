@@ -34,7 +34,7 @@ refuse "another generation" 1 "the generation is $generation" n2x migrate confir
 refuse "by hand, meanwhile" 5 "migrate auto runs its rollout (pid ${LAB_PID[auto]})" \
 	n2x migrate split -c "$CONF" --every 3
 refuse "a second one" 5 "migrate auto runs its rollout (pid ${LAB_PID[auto]})" n2x migrate auto -c "$CONF"
-check "nothing moved" "$(state)" "FULL all"
+told "nothing moved" "0 FULL all ok ours"
 ok "confirm" n2x migrate confirm "$generation" -c "$CONF"
 until_auto '.event == "end"'
 check "end" "$(field '"\(.confirmed) \(.rolled_back)"')" "true false"
@@ -72,7 +72,7 @@ for signal in HUP TERM INT; do
 	end_auto
 	check "$signal: end, exit" "$(jq -r '"\(.confirmed) \(.rolled_back) \(.reason)"' <<<"$END") $END_RC" \
 		"false true told to stop 7"
-	check "$signal: state" "$(state)" "ROLLED_BACK 0"
+	told "$signal" "0 ROLLED_BACK 0 ok ours"
 	[ $signal = INT ] && break
 	again steps="[all]"
 	start_auto
@@ -94,7 +94,8 @@ echo "# nobody confirms"
 again steps="[all]" confirm=4s
 start_auto
 until_auto '.event == "step"'
-expect "nobody confirms" "nobody confirmed in time" 
+expect "nobody confirms" "nobody confirmed in time"
+told "nobody confirms" "0 ROLLED_BACK 0 ok ours"
 
 echo "# panic, and a share by bpftool, meanwhile"
 again
@@ -103,7 +104,7 @@ until_auto '.event == "step" and .step == 2'
 ok panic n2x panic
 t0=$(now_ms)
 expect panic "somebody else moved the share"
-check "panic: share" "$(state)" "ROLLED_BACK 0"
+told panic "0 ROLLED_BACK 0 ok ours"
 
 echo "# panic in SHADOW"
 again hold=3s
@@ -122,6 +123,7 @@ kill -STOP "${LAB_PID[source]}"
 until_auto '.state == "HOLD"'
 check "no traffic: the gate" "$(field '.gates[] | select(.name == "rate") | .verdict')" inconclusive
 expect "traffic stops" "inconclusive for too long"
+told "traffic stops" "0 ROLLED_BACK 0 ok ours"
 kill -CONT "${LAB_PID[source]}"
 
 echo "# cut off, and begun again"
@@ -131,6 +133,7 @@ until_auto '.event == "step" and .step == 1'
 first=$(status | jq .generation)
 kill -KILL "${LAB_PID[auto]}"
 lab_reap auto 2>/dev/null
+told "cut off" "0 SPLIT 1/10 ok ours"
 check "cut off: status says so" "$(n2x migrate status -c "$CONF" | grep -c 'nobody runs it any more')" 1
 start_auto
 until_auto '.event == "step" and .step == 1'

@@ -245,7 +245,7 @@ on_terminal() {
 		nsenter --net=/run/netns/n2x-gw $N2X migrate monitor br0; echo exit \$? >>/run/lab/tty; stty -a >>/run/lab/tty" \
 		"$file" >/dev/null </dev/null &
 	pid=$!
-	until [ "$(cat "$file" 2>/dev/null | grep -c 'br0: SPLIT')" -ge 4 ] || [ $SECONDS -ge $deadline ]; do :; done
+	until [ -s "$file" ] && [ "$(grep -c 'br0: SPLIT' "$file")" -ge 4 ] || [ $SECONDS -ge $deadline ]; do :; done
 	kill "-$signal" "$(pgrep -f '^[^ ]*nfq2xdp migrate monitor br0$')"
 	wait $pid
 	sed -i '/^Script /d' "$file"

@@ -64,7 +64,7 @@ usage "an option first" "--json is not a verb" --json
 
 echo "# options"
 for verb in "run nfqueue" "run xdp" "migrate start" "migrate full" "migrate auto" "migrate confirm 1" "migrate hold" \
-	"migrate resume" "migrate extend" "migrate rollback" "migrate done" "migrate restore" "migrate status" "migrate report" "migrate metrics" \
+	"migrate resume" "migrate extend" "migrate rollback" "migrate done" "migrate restore" "migrate report" "migrate metrics" \
 	"parity replay FILE"; do
 	# shellcheck disable=SC2086
 	{
@@ -97,6 +97,15 @@ usage "--json=1" "--json" migrate status -c "$CONF" --json=1
 usage "panic: two" "'br1' is too much" panic br0 br1
 usage "panic: -c" "--config is not an option" panic -c "$CONF"
 
+for verb in status monitor; do
+	usage "$verb: both" "$verb: say IFACE or -c FILE, not both" migrate $verb br0 -c "$CONF"
+	usage "$verb: two" "'br1' is too much" migrate $verb br0 br1
+	usage "$verb: no name" "$verb: 'a/b' is not an interface name" migrate $verb a/b
+	usage "$verb: an empty name" "$verb: '' is not an interface name" migrate $verb ""
+	usage "$verb: a long name" "is not an interface name" migrate $verb 1234567890123456
+	usage "$verb: -c alone" "-c needs a value" migrate $verb -c
+	usage "$verb: unknown option" "--frobnicate is not an option" migrate $verb --frobnicate
+done
 usage "plan: both" "plan: say IFACE or -c FILE, not both" plan br0 -c "$CONF"
 usage "plan: --write with -c" "plan: --write makes a file: it does not go with -c" plan -c "$CONF" --write "$DIR/new"
 check "plan: --write with -c: nothing written" "$(find "$DIR" -name 'new*')" ""
