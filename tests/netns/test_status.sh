@@ -226,9 +226,8 @@ lab_baseline # the empty table of iptables
 
 echo "# monitor"
 conf attach="[vxlan1]"
+echo "rollout: { steps: [1/10], hold: 1s, lease: 3s }" >>"$CONF"
 start_nfqueue
-migrate start
-migrate split --every 10
 start_daemon sink in_col "$LAB_BIN/sink" -i eth0
 start_daemon source in_src "$LAB_BIN/source" -i mirror0 -m "$LAB_MAC" -r 2000
 SCREEN=$LAB_ROOT/${BUILD:-build}/monitor
@@ -245,14 +244,26 @@ on_terminal() {
 		nsenter --net=/run/netns/n2x-gw $N2X migrate monitor br0; echo exit \$? >>/run/lab/tty; stty -a >>/run/lab/tty" \
 		"$file" >/dev/null </dev/null &
 	pid=$!
-	until [ -s "$file" ] && [ "$(grep -c 'br0: SPLIT' "$file")" -ge 4 ] || [ $SECONDS -ge $deadline ]; do :; done
+	until [ -s "$file" ] && [ "$(grep -c 'br0:* SPLIT' "$file")" -ge 4 ] || [ $SECONDS -ge $deadline ]; do :; done
 	kill "-$signal" "$(pgrep -f '^[^ ]*nfq2xdp migrate monitor br0$')"
 	wait $pid
 	sed -i '/^Script /d' "$file"
 }
 plain_text() { sed -E 's/\x1b\[[0-9;]*[A-Za-z]//g; s/\r//g'; }
 
+start auto in_gw "$N2X" migrate auto -c "$CONF" --json
+wait_line auto '*"event":"step"*'
+wait_line auto '*"event":"second"*'
+by br0
+of "rollout: who, step, gates" '"\(.controller) \(.step) \(.gates | map(.name) | contains(["conservation", "leaks"]))"' "${LAB_PID[auto]} 1 true"
 on_terminal "$SCREEN" INT
+check "rollout: its gates are shown" "$(plain_text <"$SCREEN" | grep -cE '^  gates    [0-9]+ of [0-9]+ pass$')" "$(plain_text <"$SCREEN" | grep -c '^br0: ')"
+kill -TERM "${LAB_PID[auto]}"
+wait_daemon auto
+by br0
+of "rollout: over" '"\(.state) \(.controller) \(.gates) \(.events[-1] | "\(.event) \(.text)")"' "ROLLED_BACK 0 null end told to stop"
+migrate start
+migrate split --every 10
 check "terminal: exit, as it was" "$(grep ^exit /run/lab/tty) $(sort /run/lab/tty | uniq -c | awk '$2 != "exit" && $1 != 2' | wc -l)" "exit 0 0"
 check_le "terminal: widest line" "$(plain_text <"$SCREEN" | wc -L)" 80
 check_le "terminal: lines of a screen" "$(plain_text <"$SCREEN" | awk '/^br0: / { n = 0 } { if (++n > most) most = n } END { print most }')" 23
@@ -263,11 +274,11 @@ on_terminal /run/lab/screen TERM NO_COLOR=1
 check "NO_COLOR: exit" "$(grep ^exit /run/lab/tty)" "exit 0"
 check "NO_COLOR: no colours" "$(grep -c $'\x1b\\[[0-9;]*m' /run/lab/screen)" 0
 on_terminal /run/lab/screen HUP TERM=dumb
-check "dumb terminal: exit" "$(grep ^exit /run/lab/tty)" "exit 0"
+check "dumb terminal: exit, escapes" "$(grep ^exit /run/lab/tty) $(grep -c $'\x1b' /run/lab/screen)" "exit 0 0"
 
 for signal in INT TERM HUP; do
 	start pipe in_gw "$N2X" migrate monitor -c "$CONF"
-	for ((i = 0; i < 3; i++)); do
+	for ((i = 0; i < 2; i++)); do
 		wait_line pipe '*'
 		[[ $REPLY =~ ^[0-9:]{8}\ br0\ SPLIT\ 1/10,\ xdp\ [0-9-]+/s,\ nfqueue\ [0-9-]+/s,\ waiting\ [0-9]+,\ leaks\ 0,\ problems\ 0$ ]]
 		check "pipe: a plain line" "$?" 0

@@ -235,10 +235,8 @@ static void test_spark(void **state)
 	(void)state;
 	for (unsigned int i = 0; i < STATUS_HISTORY; i++)
 		history.xdp[i] = history.nfqueue[i] = NAN;
-	for (double rate = 0; rate <= 600; rate += 100)
-		memmove(history.nfqueue, history.nfqueue + 1,
-			sizeof(history.nfqueue) - sizeof(double)),
-			history.nfqueue[STATUS_HISTORY - 1] = rate;
+	for (unsigned int i = 0; i <= 6; i++)
+		history.nfqueue[STATUS_HISTORY - 7 + i] = i * 100.0;
 	status_history_add(&history, &before); /* one reading: not known */
 	status_rate(&before, &now);
 	status_history_add(&history, &now);
