@@ -137,6 +137,51 @@ static void test_made_where_nothing_is(void **state)
 	journal_close(&journal);
 }
 
+struct tail {
+	json_int_t first, last, lines;
+};
+
+static void take(void *ctx, json_t *line)
+{
+	struct tail *tail = ctx;
+	json_int_t n = json_integer_value(json_object_get(line, "n"));
+
+	tail->first = tail->lines ? tail->first : n;
+	assert_true(!tail->lines || n == tail->last + 1);
+	tail->last = n;
+	tail->lines++;
+}
+
+/* The last 256 KiB, in whole lines, in order; what is cut off at either end is none. */
+static void test_tail(void **state)
+{
+	static char pad[1024];
+	struct tail tail = { 0 };
+	struct journal journal;
+	struct err err;
+
+	(void)state;
+	journal_tail("br0", take, &tail);
+	assert_int_equal(tail.lines, 0);
+	assert_int_equal(mount_fresh("size=1m,mode=0755"), 0);
+	memset(pad, 'x', sizeof(pad) - 1);
+	open_good(&journal);
+	for (json_int_t n = 0; n < 10; n++)
+		journal_write(&journal, "a", json_pack("{s:I}", "n", n), false, &err);
+	journal_tail("br0", take, &tail);
+	assert_true(tail.lines == 10 && tail.first == 0);
+	for (json_int_t n = 10; n < 400; n++)
+		journal_write(&journal, "a", json_pack("{s:I, s:s}", "n", n, "pad", pad), false,
+			      &err);
+	assert_int_equal(write(journal.fd, "{\"n\": 7", 7), 7);
+	tail = (struct tail){ 0 };
+	journal_tail("br0", take, &tail);
+	assert_int_equal(tail.last, 399);
+	assert_true(tail.lines > 200 && tail.lines < 256);
+	journal_close(&journal);
+	assert_int_equal(umount2("/var/lib", MNT_DETACH), 0);
+}
+
 static int64_t now_ms(void)
 {
 	struct timespec ts;
@@ -555,6 +600,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		journal_test(test_made_where_nothing_is),
+		journal_test(test_tail),
 		journal_test(test_line),
 		journal_test(test_sync),
 		journal_test(test_cut_off),
