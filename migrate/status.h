@@ -91,7 +91,7 @@ void status_history_add(struct status_history *history, const struct status *sta
 /* How it is shown. */
 struct status_view {
 	FILE *out;
-	unsigned int cols, rows; /* wrapped at, cut after so many; 0: neither */
+	unsigned int cols, rows; /* wrapped at (from 40), cut after so many; 0: neither */
 	bool colour;
 	bool clear; /* each line ends with an escape that clears what was behind it */
 	const struct status_history *history; /* NULL: none is shown */

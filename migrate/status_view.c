@@ -377,10 +377,8 @@ static void spark(const double rate[STATUS_HISTORY], unsigned int width, char *o
 static void show_spark(struct status_view *v, const char *name, const double rate[STATUS_HISTORY])
 {
 	char line[STATUS_HISTORY + 1], text[RATE_TEXT];
-	unsigned int width = STATUS_HISTORY;
+	unsigned int width = v->cols ? v->cols - INDENT - 10 : STATUS_HISTORY;
 
-	if (v->cols && v->cols < INDENT + STATUS_HISTORY + 10)
-		width = v->cols > INDENT + 20 ? v->cols - INDENT - 10 : 10;
 	if (width > STATUS_HISTORY)
 		width = STATUS_HISTORY;
 	spark(rate, width, line);
