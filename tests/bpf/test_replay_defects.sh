@@ -12,7 +12,8 @@ DIR=$(mktemp -d) || exit 1
 trap 'rm -rf "$DIR"' EXIT
 # shellcheck source=tests/check.sh
 . tests/check.sh
-TREE=$DIR/tree BPF=xdp/nfq2xdp.bpf.c PACKET=core/packet.h HANDLER=nfq-fallback/nfq_handler.c RULE=rules/nft_rule.c
+TREE=$DIR/tree BPF=xdp/nfq2xdp.bpf.c PACKET=core/packet.h RULE=rules/nft_rule.c
+HANDLER=nfq-fallback/nfq_handler.c CHANGED=nfq-fallback/nfq_handler.h QUEUE=nfq-fallback/nfq_queue.c
 PACKETS=${PARITY_PACKETS:-1000000}
 RESULTS=()
 "$BUILD/tests/bpf/test_replay" write "$DIR" || exit 1
@@ -32,7 +33,7 @@ build() {
 	sed 's|"core/packet.h"|"core/packet_xdp.h"|' $BPF >"$TREE/$BPF"
 	cp $PACKET "$TREE/core/packet_xdp.h"
 	local right
-	for right in $HANDLER $RULE; do
+	for right in $HANDLER $CHANGED $QUEUE $RULE; do
 		cmp -s "$right" "$TREE/$right" || cp "$right" "$TREE/$right"
 	done
 	local file=$TREE/${1/packet.h/packet_xdp.h}
@@ -163,7 +164,7 @@ defect "one in 10,000 is not cleared" many "1 counter:xdp df-not-cleared:xdp" $B
 	's/^static __always_inline int handle/static __u32 seen;\n\n&/; s/if (reason == DF_GO_ON)$/if (reason == DF_GO_ON \&\& ++seen % 10000 == 0)\n\t\treason = DF_CLEARED;\n\t&/'
 
 # The path behind: the handler, called and on a queue, and the rule in front of it.
-handler() { printf 's/^\tif (reason > DF_CLEARED_ASSIGNED)$/\tif (reason <= DF_CLEARED_ASSIGNED)\\n\t\t%s\\n&/' "$1"; }
+handler() { printf 's/^\tcount(stats, reason, 1);$/\tif (reason <= DF_CLEARED_ASSIGNED)\\n\t\t%s\\n&/' "$1"; }
 
 for option in "" " --live-queue"; do
 	# shellcheck disable=SC2086 # none or one
@@ -171,18 +172,18 @@ for option in "" " --live-queue"; do
 		defect "behind: UDP checksum 0$option" keep "1 udp-checksum-zeroed:behind" $HANDLER "$(handler 'df.udp->check = 0;')" $option
 		# As above.
 		defect "behind: IPv4 checksum 0$option" keep "1 ip-checksum-not-updated:behind ip-checksum-zeroed:behind" $HANDLER "$(handler 'df.ip->check = 0;')" $option
-		defect "behind: the payload stays here$option" keep "1 df-not-cleared:behind" $HANDLER \
-			's/sink->accept(sink->ctx, pkt->id, pkt->payload, pkt->len)/sink->accept(sink->ctx, pkt->id, NULL, 0)/' $option
-		defect "behind: no verdict$option" keep "1 dropped:behind seen-only-by-xdp:xdp" $HANDLER "$(handler 'return 0;')" $option
-		defect "behind: a byte less$option" keep "1 length:behind" $HANDLER \
-			's/pkt->payload, pkt->len)/pkt->payload, pkt->len - 1)/' $option
+		defect "behind: the payload stays here$option" keep "1 df-not-cleared:behind" $CHANGED \
+			's/return reason <= DF_CLEARED_ASSIGNED;/return reason > DF_REASON_MAX;/' $option
 		defect "behind: ID of a fragment$option" assign "1 ip-id-changed:behind" $HANDLER \
 			"$(handler 'if (df.ip->frag_off_be \& DF_IP_MF) df.ip->id_be++, df.ip->check = df_csum_update(df.ip->check, 0, 1);')" $option
 	}
 done
+defect "queue: no verdict" keep "1 dropped:behind seen-only-by-xdp:xdp" $QUEUE \
+	's/^\tadd_verdict(queue, queue->last_id/\tif (!nfq_changed(reason))\n\t&/' --live-queue
+defect "queue: a byte less" keep "1 length:behind" $QUEUE 's/^\tif (payload)$/\tif (payload \&\& payload->nla_len--)/' --live-queue
 defect "rule: min-length, one off" min "1 counter:behind df-not-cleared:behind" $RULE 's/NFT_CMP_GTE, \&len_be/NFT_CMP_GT, \&len_be/' --live-queue
 defect "rule: no first fragments" keep "1 counter:behind df-not-cleared:behind" $RULE \
-	's/mask = df | DF_IP_OFFSET/mask = df | DF_IP_MF | DF_IP_OFFSET/' --live-queue
+	's/DF_IP_DF | DF_IP_OFFSET, NFT_CMP_EQ/DF_IP_DF | DF_IP_MF | DF_IP_OFFSET, NFT_CMP_EQ/' --live-queue
 defect "rule: the other port" keep "1 counter:behind df-not-cleared:behind" $RULE \
 	's/offsetof(struct df_udp, dport_be)/offsetof(struct df_udp, sport_be)/' --live-queue
 
