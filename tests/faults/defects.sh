@@ -16,6 +16,7 @@ port) script='/reason = df_match(&policy/a\	if (reason == DF_OTHER_PORT) reason 
 disobeys) script='s/bpf_jiffies64(), &count->nth, &pkt)/bpf_jiffies64(), \&count->nth, \&pkt) == DF_MALFORMED ? DF_ERROR : DF_GO_ON/' ;;
 uncounted) script='s/if (reason >= 0 && reason < DF_REASON_MAX)/if (reason >= 0 \&\& reason < DF_REASON_MAX \&\& reason != DF_NOT_SELECTED)/' ;;
 harmless) script='s/int reason;/int reason; volatile int other = 1; (void)other;/' ;;
+swap) script='s/^\tif (queue->n_out \&\& send_verdicts/\tif (queue->n_out > 1) {\n\t\tstruct iovec first = queue->out[0];\n\n\t\tqueue->out[0] = queue->out[1];\n\t\tqueue->out[1] = first;\n\t}\n&/' file=nfq-fallback/nfq_queue.c ;;
 layout) script='s/define ABI_VERSION [0-9]*/define ABI_VERSION 99/' file=core/abi.h ;;
 *) echo "$1: no such defect" >&2; exit 2 ;;
 esac

@@ -28,11 +28,14 @@ check "install" $? 0
 check "user, directories" "$(host stat -c '%U %a' /sys/fs/bpf/nfq2xdp /etc/nfq2xdp | tr '\n' ' ')" "nfq2xdp 700 root 755 "
 check "manual" "$(host man -w nfq2xdp nfq2xdp-run nfq2xdp-migrate nfq2xdp-parity nfq2xdp.yaml | wc -l)" 5
 
-echo "# use"
+echo "# use, as the guide has it"
+mapfile -t guide < <(awk '/^```bash/ { on = 1; next } /^```/ { on = 0 } on' "$LAB_ROOT/MIGRATION.md")
+check "commands for systemd in the guide" ${#guide[@]} 4
+guide() { ok "$1" host sh -c "$1"; }
 set_conf attach="[vxlan1]"
-ok "enable --now, NFQUEUE" systemctl enable --now "$(unit nfqueue)"
+guide "${guide[0]}"
 traffic 5000
-ok "enable --now, migrate" systemctl enable --now "$(unit migrate)"
+guide "${guide[1]}"
 await state_is FULL
 ok "confirm" confirm
 await is migrate SubState exited
@@ -45,6 +48,14 @@ check "install over it, under traffic" $? 0
 check "it goes on" "$(status | jq -r .share) $(show nfqueue NRestarts) $(show nfqueue ActiveState)" "all 0 active"
 no_traffic
 check "lost, doubled; with DF" "$(sink_of "$WHOLE") $(sink_of .df_left)" "$SENT 0 0 0 0 0 0 0 0"
+
+echo "# done"
+ok "confirm again" confirm
+ok "done" n2x migrate "done" -c $CONF
+guide "${guide[2]}"
+guide "${guide[3]}"
+burst 1000
+check "XDP alone: cleared, df_left" "$(diff_of .cleared) $(sink_of .df_left)" "1000 0"
 
 echo "# remove"
 host dpkg -r nfq2xdp >>/run/lab/log 2>&1

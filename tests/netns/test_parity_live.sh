@@ -209,13 +209,35 @@ check "trap: seen only behind" "$(report '"\(.classes["seen-only-behind"].behind
 ok detach n2x migrate rollback -c "$CONF" --detach --allow-link-reset
 stop_daemon nfqueue
 
+# defect NAME: PROGRAM is a build that has it.
+defect() {
+	PROGRAM=$(BUILD=${LAB_BIN%/tests/lab} "$LAB_ROOT/tests/faults/defects.sh" "$1" 2>/run/lab/stderr) || cat /run/lab/stderr
+}
+
+echo "# an NFQUEUE path that swaps the first two of each batch: said, and no difference of XDP"
+policy all "" attach='[vxlan1]'
+defect swap
+start_said nfqueue '*NFQUEUE path ready*' "$PROGRAM" run nfqueue -c "$CONF"
+ok start n2x migrate start -c "$CONF"
+compare_begin --json
+kill -STOP "${LAB_PID[nfqueue]}"
+start_daemon source in_src "$LAB_BIN/source" -i mirror0 -m "$LAB_MAC" -n 3200 -r 20000 -f 1 -l 64:64
+wait_daemon source
+kill -CONT "${LAB_PID[nfqueue]}"
+settle
+compare_end
+check "swapped: exit, result, different" "$RC $(report '"\(.result) \(.different)"')" "0 equal 0"
+check "swapped: overtaken" "$(report '"\(.reordered.nfqueue.overtaken) \(.reordered.xdp.overtaken)"')" "100 0"
+ok detach n2x migrate rollback -c "$CONF" --detach --allow-link-reset
+stop_daemon nfqueue
+
 echo "# programs with a defect, each by its name"
 policy all "" attach='[vxlan1]'
 start_nfqueue
 for defect in checksum port lost; do
-	program=$(BUILD=${LAB_BIN%/tests/lab} "$LAB_ROOT/tests/faults/defects.sh" $defect 2>/run/lab/stderr) || cat /run/lab/stderr
-	ok "$defect: start" in_gw "$program" migrate start -c "$CONF"
-	ok "$defect: full" in_gw "$program" migrate full -c "$CONF"
+	defect $defect
+	ok "$defect: start" in_gw "$PROGRAM" migrate start -c "$CONF"
+	ok "$defect: full" in_gw "$PROGRAM" migrate full -c "$CONF"
 	compare_begin --json
 	case $defect in
 	checksum) through $N && want="seen-only-by-xdp $N 0" ;; # the stack drops them in front of the rule
@@ -224,7 +246,7 @@ for defect in checksum port lost; do
 	esac
 	compare_end
 	check "$defect: exit, classes" "$RC $(classes)" "1 $want"
-	ok "$defect: detach" in_gw "$program" migrate rollback -c "$CONF" --detach --allow-link-reset
+	ok "$defect: detach" in_gw "$PROGRAM" migrate rollback -c "$CONF" --detach --allow-link-reset
 done
 stop_daemon nfqueue
 
