@@ -24,6 +24,7 @@ struct http {
 	struct event_base *base;
 	struct evhttp *server;
 	struct event *again;
+	struct event *sweeper;
 	int told; /* errno that was said; 0: none */
 	/* With a reference of ours each: libevent has no limit of its own. The oldest first. */
 	struct bufferevent *connection[HTTP_CONNECTIONS];
@@ -46,15 +47,28 @@ static void forget(struct http *http, unsigned int i)
 		http->connection[i] = http->connection[i + 1];
 }
 
+/* What the server has let go of still waits, with a timeout, on a descriptor that is closed. */
+static void sweep(struct http *http)
+{
+	for (unsigned int i = http->n; i-- > 0;)
+		if (is_gone(http->connection[i]))
+			forget(http, i);
+}
+
+static void on_sweep(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	sweep(arg);
+}
+
 /* What the server makes of a connection. It reads the end of one that is shut down, and lets go. */
 static struct bufferevent *on_connection(struct event_base *base, void *arg)
 {
 	struct bufferevent *bev = bufferevent_socket_new(base, -1, 0);
 	struct http *http = arg;
 
-	for (unsigned int i = http->n; i-- > 0;)
-		if (is_gone(http->connection[i]))
-			forget(http, i);
+	sweep(http);
 	if (http->n == HTTP_CONNECTIONS) {
 		shutdown(bufferevent_getfd(http->connection[0]), SHUT_RDWR);
 		forget(http, 0);
@@ -183,6 +197,7 @@ static void on_again(evutil_socket_t fd, short what, void *arg)
 
 struct http *http_open(struct event_base *base, const struct http_source *source)
 {
+	static const struct timeval often = { .tv_sec = HTTP_TIMEOUT_S / 2 };
 	struct http *http = calloc(1, sizeof(*http));
 
 	if (!http)
@@ -190,8 +205,10 @@ struct http *http_open(struct event_base *base, const struct http_source *source
 	http->source = *source;
 	http->base = base;
 	http->again = evtimer_new(base, on_again, http);
+	http->sweeper = event_new(base, -1, EV_PERSIST, on_sweep, http);
 	http->server = new_server(http);
-	if (!http->again || !http->server) {
+	if (!http->again || !http->server || !http->sweeper ||
+	    event_add(http->sweeper, &often) < 0) {
 		http_close(http);
 		return NULL;
 	}
@@ -209,5 +226,7 @@ void http_close(struct http *http)
 		forget(http, http->n - 1);
 	if (http->again)
 		event_free(http->again);
+	if (http->sweeper)
+		event_free(http->sweeper);
 	free(http);
 }

@@ -15,7 +15,7 @@
 #define EFFECT_LIMIT_NS  100000000U
 #define EMPTY_LIMIT_MS   5000 /* what waits when XDP takes all is soon handled */
 #define QUIET_MS         50
-#define RESTORE_LEASE_NS 10000000000ULL
+#define RESTORE_LEASE_NS 20000000000ULL /* as long as all of restore may take */
 
 const char *const machine_state_name[MACHINE_STATE_MAX] = {
 	[MACHINE_IDLE] = "IDLE", [MACHINE_SHADOW] = "SHADOW",           [MACHINE_SPLIT] = "SPLIT",
@@ -504,11 +504,36 @@ static int empty_queue(const struct policy *policy, struct err *err)
 	return ret;
 }
 
+static const char *text_of(const json_t *line, const char *key)
+{
+	return json_string_value(json_object_get(line, key)) ?: "";
+}
+
+static void see_rollback(void *ctx, json_t *line)
+{
+	bool *by_gate = ctx;
+
+	if (!strcmp(text_of(line, "event"), "rollback"))
+		*by_gate |= !strncmp(text_of(line, "reason"), "gate ", 5);
+	else if (!strcmp(text_of(line, "event"), "did") && !strcmp(text_of(line, "do"), "start"))
+		*by_gate = false;
+}
+
+/* Our hooks go, and the operator's daemon is there or about to be: XDP can empty the queues for that moment,
+ * unless a gate has taken it out since start. */
+static bool may_shield(const struct policy *policy, const struct machine_status *status)
+{
+	bool by_gate = false;
+	struct err ignored;
+
+	journal_tail(policy->interface, see_rollback, &by_gate);
+	return !by_gate && status->nfq.nft.present && xdp_check(&status->xdp, policy, &ignored) == 0;
+}
+
 static int restore(const struct policy *policy, struct err *err)
 {
 	struct machine_status status;
 	struct err ignored;
-	bool shield = false;
 	int ret = machine_status(policy, &status, err);
 
 	if (ret == 0)
@@ -517,9 +542,7 @@ static int restore(const struct policy *policy, struct err *err)
 		ret = machine_status(policy, &status, err);
 	if (ret < 0)
 		return ret;
-	shield = policy->nfqueue.daemon == NFQ_DAEMON_EXTERNAL && status.nfq.nft.external &&
-		 !xdp_check(&status.xdp, policy, &ignored);
-	if (shield)
+	if (may_shield(policy, &status))
 		ret = empty_queue(policy, err);
 	if (ret == 0)
 		ret = fallback_leave(policy, err);

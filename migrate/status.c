@@ -9,6 +9,8 @@
 #include "core/instance.h"
 #include "core/util.h"
 
+#define USELESS_TIMES 100 /* of 100 packets that it gave back, it cleared less than one */
+
 const char *const status_health_name[STATUS_HEALTH_MAX] = {
 	[STATUS_OK] = "ok",
 	[STATUS_REMOVED] = "removed",
@@ -101,7 +103,9 @@ static enum status_health health(const struct policy *policy, const struct machi
 		return STATUS_UNCOUNTED;
 	if (nfq->depth >= fallback_depth_limit(nfq))
 		return STATUS_FULL;
-	return nfq->external && !nfq->handled && nfq->unmodified ? STATUS_USELESS : STATUS_OK;
+	/* While packets move, some are between its counters. */
+	return nfq->external && nfq->unmodified > nfq->handled * USELESS_TIMES ? STATUS_USELESS
+									       : STATUS_OK;
 }
 
 /* What machine_status() does not ask for, as it costs more or stops no move. */
@@ -127,7 +131,7 @@ static void find_problems(struct status *s, const struct policy *given)
 			"what finds no room passes with DF set",
 			(unsigned long long)nfq->depth);
 	if (!idle && s->health == STATUS_USELESS)
-		problem(s, "the daemon does nothing: all %llu packets that it gave back had DF set",
+		problem(s, "the daemon does nothing: %llu packets that it gave back had DF set",
 			(unsigned long long)nfq->unmodified);
 	if (nfq->nft.foreign)
 		problem(s,

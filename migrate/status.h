@@ -27,7 +27,7 @@ enum status_health {
 	STATUS_UNFED, /* the daemon is there, and no rule sends to it */
 	STATUS_UNCOUNTED, /* daemon and rule are there, our table around them is not */
 	STATUS_FULL, /* half of its queue waits: it hangs, or is too slow */
-	STATUS_USELESS, /* the operator's daemon has cleared DF of nothing that it got */
+	STATUS_USELESS, /* the operator's daemon gives packets back with DF */
 	STATUS_HEALTH_MAX
 };
 

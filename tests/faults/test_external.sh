@@ -113,9 +113,13 @@ for tool in iptables-nft iptables-legacy; do
 	start_auto
 	t0=$(now_ms)
 	expect "$tool: daemon does nothing" "gate queue: *unmodified*"
-	told "$tool: daemon does nothing" "4 SHADOW 0 useless ours" "the daemon does nothing: all * packets that it gave back had DF set"
+	told "$tool: daemon does nothing" "4 SHADOW 0 useless ours" "the daemon does nothing: * packets that it gave back had DF set"
 	no_traffic
 	check "$tool: does nothing: lost, duplicate" "$(sink_of '"\(.lost) \(.duplicate)"')" "0 0"
+	traffic
+	ok "$tool: restore after a gate" n2x migrate restore -c "$CONF"
+	no_traffic
+	check "$tool: restore after a gate: XDP took nothing for it" "$(status | jq .xdp.cleared)" 0
 	stop_daemon old
 	# Its rule has no bypass: what comes while nobody listens is dropped.
 	start_daemon old in_gw "$LAB_BIN/old_daemon" -l 4096 -d 1500000
