@@ -509,14 +509,13 @@ static const char *text_of(const json_t *line, const char *key)
 	return json_string_value(json_object_get(line, key)) ?: "";
 }
 
-static void see_rollback(void *ctx, json_t *line)
+static void see_reason(void *ctx, json_t *line)
 {
 	bool *by_gate = ctx;
 
-	if (!strcmp(text_of(line, "event"), "rollback"))
-		*by_gate |= !strncmp(text_of(line, "reason"), "gate ", 5);
-	else if (!strcmp(text_of(line, "event"), "did") && !strcmp(text_of(line, "do"), "start"))
+	if (!strcmp(text_of(line, "event"), "did") && !strcmp(text_of(line, "do"), "start"))
 		*by_gate = false;
+	*by_gate |= !strncmp(text_of(line, "reason"), "gate ", 5);
 }
 
 /* Our hooks go, and the operator's daemon is there or about to be: XDP can empty the queues for that moment,
@@ -526,8 +525,9 @@ static bool may_shield(const struct policy *policy, const struct machine_status 
 	bool by_gate = false;
 	struct err ignored;
 
-	journal_tail(policy->interface, see_rollback, &by_gate);
-	return !by_gate && status->nfq.nft.present && xdp_check(&status->xdp, policy, &ignored) == 0;
+	journal_tail(policy->interface, see_reason, &by_gate);
+	return !by_gate && status->nfq.nft.present &&
+	       xdp_check(&status->xdp, policy, &ignored) == 0;
 }
 
 static int restore(const struct policy *policy, struct err *err)
