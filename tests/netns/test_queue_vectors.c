@@ -459,7 +459,7 @@ static void test_wake(void **state)
 static int install_any_rule(void)
 {
 	static const uint16_t families[] = { NFPROTO_BRIDGE, NFPROTO_IPV4 };
-	struct nft *nft; /* open as long as this process is */
+	static struct nft *nft; /* open as long as this process is */
 	struct err err;
 	int ret = nft_open(&nft, &err) < 0 ? -EIO : -ENOENT;
 
