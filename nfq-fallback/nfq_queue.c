@@ -119,8 +119,9 @@ static int handle_message(struct nfq_queue *queue, struct nlmsghdr *nlh)
 		pkt.payload = mnl_attr_get_payload(attr[NFQA_PAYLOAD]);
 		pkt.len = mnl_attr_get_payload_len(attr[NFQA_PAYLOAD]);
 	}
-	/* The kernel puts the payload last: there is room in front of it. */
-	pkt.whole = !attr[NFQA_CAP_LEN] && (char *)pkt.payload >= (char *)nlh + VERDICT_BYTES;
+	/* The kernel puts the payload last: there is room in front of it. Behind a bridge there may be none. */
+	pkt.whole = !attr[NFQA_CAP_LEN] &&
+		    (!pkt.len || (char *)pkt.payload >= (char *)nlh + VERDICT_BYTES);
 	reason = queue->handle(queue->ctx, &pkt);
 	add_verdict(queue, queue->last_id, nlh, nfq_changed(reason) ? attr[NFQA_PAYLOAD] : NULL,
 		    reason);
