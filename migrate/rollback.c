@@ -8,9 +8,9 @@
 
 #define VERIFY_PERIOD_MS 2 /* between two readings of XDP's counter */
 #define VERIFY_STILL     5 /* readings in a row without a change: it stands still */
-#define VERIFY_LIMIT_MS  1000
+#define VERIFY_LIMIT_NS  1000000000U
 #define EFFECT_LIMIT_NS  100000000U
-#define STUB_LIMIT_MS    100 /* before the next rung is tried */
+#define STUB_LIMIT_NS    100000000U /* before the next rung is tried */
 
 const char *const rollback_rung_name[RUNG_MAX] = {
 	[RUNG_LEASE] = "lease",
@@ -29,13 +29,15 @@ static uint64_t cleared(const struct xdp_state *xdp)
  * Waits until XDP's counter stands still. A packet in flight at the write may still be cleared.
  * Returns 0, or -N2X_NO when it does not.
  */
-static int watch_stop(const char *instance, int limit_ms, struct err *err)
+static int watch_stop(const char *instance, uint64_t limit_ns, struct err *err)
 {
+	const uint64_t start = machine_now_ns();
 	struct xdp_state now;
 	uint64_t last = 0;
 	int still = -1; /* the first reading is no comparison */
 
-	for (int ms = 0; still < VERIFY_STILL && ms < limit_ms; ms += VERIFY_PERIOD_MS) {
+	/* The limit is for what still moves: readings may take longer than it. */
+	while (still < VERIFY_STILL && (still > 0 || machine_now_ns() - start < limit_ns)) {
 		int ret = xdp_read(instance, &now, err);
 
 		if (ret == -N2X_INACTIVE) /* detached */
@@ -57,9 +59,10 @@ static int check_carried(const struct policy *policy, const struct machine_statu
 			 struct rollback *out, struct err *err)
 {
 	const char *instance = policy->interface;
+	const uint64_t start = machine_now_ns();
 	struct machine_status after;
 
-	for (int ms = 0; ms < VERIFY_LIMIT_MS; ms += VERIFY_PERIOD_MS) {
+	do {
 		int ret = machine_status(policy, &after, err);
 
 		if (ret < 0)
@@ -84,7 +87,7 @@ static int check_carried(const struct policy *policy, const struct machine_statu
 		    (out->nfq_handled && after.nfq.nft.queued != before->nfq.nft.queued))
 			return 0;
 		poll(NULL, 0, VERIFY_PERIOD_MS);
-	}
+	} while (machine_now_ns() - start < VERIFY_LIMIT_NS);
 	return err_set(
 		err, N2X_DEGRADED,
 		"%s: share 0, but of %llu packets that XDP left the NFQUEUE path saw none: they pass "
@@ -138,7 +141,7 @@ static int climb(const struct policy *policy, const struct rollback_how *how, ui
 		ret = step(policy, out->rung, handled, out, err);
 		if (ret == 0)
 			ret = watch_stop(policy->interface,
-					 rung == RUNG_SHARE ? STUB_LIMIT_MS : VERIFY_LIMIT_MS, err);
+					 rung == RUNG_SHARE ? STUB_LIMIT_NS : VERIFY_LIMIT_NS, err);
 		out->rung_ns[rung] = machine_now_ns() - start;
 		if (ret == 0)
 			return 0;
@@ -196,7 +199,7 @@ int rollback(const struct policy *policy, const struct rollback_how *how, struct
 	did.before = (struct share){ before.xdp.ctl.share_kind, before.xdp.ctl.share_n };
 	/* Nothing to do, if the program obeys. */
 	if (did.before.kind == DF_SHARE_NONE &&
-	    watch_stop(policy->interface, STUB_LIMIT_MS, err) != -N2X_NO) {
+	    watch_stop(policy->interface, STUB_LIMIT_NS, err) != -N2X_NO) {
 		*out = did;
 		return 0;
 	}

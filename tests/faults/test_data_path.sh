@@ -134,7 +134,7 @@ check "stays: lost but what waited as it died, duplicate" "$(sink_of '"\(.lost <
 echo "# a fallback daemon that hangs: its queue fills"
 step_one 1s pass
 kill -STOP "${LAB_PID[nfqueue]}"
-expect "daemon hangs" "gate queue: *" 3000
+expect "daemon hangs" "gate queue: *" 2500
 told "daemon hangs" "4 ROLLED_BACK 0 full ours" "* packets wait for the NFQUEUE path: it hangs, or is too slow: *"
 kill -CONT "${LAB_PID[nfqueue]}"
 no_traffic
