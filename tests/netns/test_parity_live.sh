@@ -221,7 +221,8 @@ start_said nfqueue '*NFQUEUE path ready*' "$PROGRAM" run nfqueue -c "$CONF"
 ok start n2x migrate start -c "$CONF"
 compare_begin --json
 kill -STOP "${LAB_PID[nfqueue]}"
-start_daemon source in_src "$LAB_BIN/source" -i mirror0 -m "$LAB_MAC" -n 3200 -r 20000 -f 1 -l 64:64
+# From one CPU: only packets of the same one have an order.
+start_daemon source in_src taskset -c 0 "$LAB_BIN/source" -i mirror0 -m "$LAB_MAC" -n 3200 -r 20000 -f 1 -l 64:64
 wait_daemon source
 kill -CONT "${LAB_PID[nfqueue]}"
 settle
