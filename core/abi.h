@@ -19,7 +19,7 @@
 #include <linux/types.h>
 
 #ifndef ABI_VERSION /* the tests build the version after this one, too */
-#define ABI_VERSION 3
+#define ABI_VERSION 4
 #endif
 
 #define DF_PORTS_MAX 16 /* match.dport */
@@ -112,23 +112,25 @@ enum df_ctl_flags {
 struct df_stats {
 	__u64 reason[DF_REASON_MAX];
 	__u32 nth; /* matching packets since the last one that "every n-th" took */
-	__u32 pad;
+	__u32 unshown; /* samples that there was no room for, modulo 2^32 */
 };
 
 /*
- * What the program writes into the perf buffer "samples" for a UDP packet that was chosen: this, and
- * then the frame as it came, from its first byte to the end of the packet's IPv4 total length.
+ * What the program writes into the ring buffer in "samples" for a UDP packet that was chosen: this, and
+ * then the frame as it came, from its first byte to the end of the packet's IPv4 total length. What the
+ * record has behind that is undefined.
  */
 struct df_sample {
 	__u32 len; /* bytes of the frame */
+	__u32 cpu;
 	__u16 ip_at; /* where in it the IPv4 header of the packet that was matched is */
 	__u8 reason; /* enum df_reason; DF_CLEARED: it matched and XDP takes it */
 	__u8 pad;
 };
 
-#define DF_SAMPLE_MAX 60000 /* bytes: a longer packet is not shown (a perf record has 64 KiB) */
+#define DF_SAMPLE_MAX 60000 /* bytes: a longer packet is not shown */
 
-_Static_assert(sizeof(struct df_sample) == 8, "layout");
+_Static_assert(sizeof(struct df_sample) == 12, "layout");
 _Static_assert(sizeof(struct df_policy) == 104, "layout");
 _Static_assert(__builtin_offsetof(struct df_policy, vni) == 32, "layout");
 _Static_assert(__builtin_offsetof(struct df_policy, n_dport) == 96, "layout");

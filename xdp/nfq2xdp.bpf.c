@@ -4,6 +4,8 @@
  * is not cleared here still has DF and so falls to the netfilter rule behind.
  */
 #include <linux/bpf.h>
+#include <stdbool.h>
+#include <stddef.h>
 
 #include <bpf/bpf_helpers.h>
 
@@ -26,26 +28,82 @@ struct {
 	__type(value, struct df_stats);
 } stats SEC(".maps");
 
-/* Read by `parity`. Perf and not a ring buffer: the same on every kernel, and it takes the frame itself,
- * of any length and in any number of pages. */
+struct ring {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+};
+
+/* Who reads samples puts a ring in, of the size it likes; without one there is nothing to write to. */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, __u32);
+	__array(values, struct ring);
 } samples SEC(".maps");
 
-/* The frame as it came, and what is about to be done with it. What fails to be shown is lost to the
- * comparison only. */
-static __always_inline void show(struct xdp_md *ctx, const struct df_pkt *pkt, int reason)
-{
-	struct df_sample sample = {
-		.ip_at = (__u16)((void *)pkt->ip - pkt->data),
-		.reason = (__u8)(reason == DF_GO_ON ? DF_CLEARED : reason),
-	};
+/* Does this kernel have bpf_xdp_load_bytes()? From 5.18 on, as frames of several pages. */
+const volatile bool load_bytes SEC(".rodata.kernel");
 
-	sample.len = sample.ip_at + DF_HOST16(pkt->ip->tot_len_be);
-	bpf_perf_event_output(ctx, &samples, BPF_F_CURRENT_CPU | (__u64)sample.len << 32, &sample,
-			      sizeof(sample));
+/* A ring's record has a constant size, and a frame has not: a macro, for one of each of a few sizes. */
+#define SHOW_AS(size)                                                               \
+	do {                                                                        \
+		record = bpf_ringbuf_reserve(ring, sizeof(*record) + (size), 0);    \
+		if (!record)                                                        \
+			return 0;                                                   \
+		*record = sample;                                                   \
+		failed = load_bytes ? bpf_xdp_load_bytes(ctx, 0, record + 1, len)   \
+				    : bpf_probe_read_kernel(record + 1, len, data); \
+		if (failed)                                                         \
+			bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);              \
+		else                                                                \
+			bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);               \
+		return 1;                                                           \
+	} while (0)
+
+/*
+ * The first len bytes of the frame as it came, and what is about to be done with it; a frame that ends
+ * before is not shown. Returns 0 when there was no room. A global function, which the verifier reads once
+ * and not for each way that leads here.
+ */
+__attribute__((noinline)) int n2x_show(struct xdp_md *ctx, __u32 len, __u32 ip_at, __u32 reason)
+{
+	const struct df_sample sample = {
+		.len = len,
+		.cpu = bpf_get_smp_processor_id(),
+		.ip_at = (__u16)ip_at,
+		.reason = (__u8)reason,
+	};
+	void *data = (void *)(long)ctx->data;
+	struct df_sample *record;
+	const __u32 zero = 0;
+	void *ring = bpf_map_lookup_elem(&samples, &zero);
+	long failed;
+
+	if (!ring)
+		return 0;
+	/* bpf_probe_read_kernel() does not know where the frame ends. */
+	if (len < sizeof(struct df_ipv4) ||
+	    (!load_bytes && data + len > (void *)(long)ctx->data_end))
+		return 1;
+	if (len <= 256)
+		SHOW_AS(256);
+	if (len <= 1600)
+		SHOW_AS(1600);
+	if (len <= 9216)
+		SHOW_AS(9216);
+	if (len <= DF_SAMPLE_MAX + 128)
+		SHOW_AS(DF_SAMPLE_MAX + 128);
+	return 0;
+}
+
+static __always_inline void show(struct xdp_md *ctx, const struct df_pkt *pkt, int reason,
+				 struct df_stats *count)
+{
+	__u32 ip_at = (__u32)((void *)pkt->ip - pkt->data);
+
+	if (!n2x_show(ctx, ip_at + DF_HOST16(pkt->ip->tot_len_be), ip_at,
+		      reason == DF_GO_ON ? DF_CLEARED : (__u32)reason))
+		count->unshown++;
 }
 
 static __always_inline int handle(struct xdp_md *ctx)
@@ -79,7 +137,7 @@ static __always_inline int handle(struct xdp_md *ctx)
 			reason = df_select(control, bpf_jiffies64(), &count->nth, &pkt);
 		if (control->sample_until && control->sample_until > bpf_jiffies64() &&
 		    df_sampled(&policy, control->sample_max, &pkt))
-			show(ctx, &pkt, reason);
+			show(ctx, &pkt, reason, count);
 		if (reason == DF_GO_ON)
 			reason = (int)df_rewrite(&policy, &pkt);
 	}

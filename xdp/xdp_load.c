@@ -43,6 +43,8 @@ int xdp_load(const struct policy *policy, bool linear, bool frags, struct nfq2xd
 	bpf_program__set_autoload(skel->progs.n2x_xdp_frags, frags);
 	bpf_program__set_autoload(skel->progs.n2x_pass_frags, frags);
 	memcpy((void *)&skel->rodata->policy, &policy->df, sizeof(policy->df));
+	skel->rodata_kernel->load_bytes =
+		libbpf_probe_bpf_helper(BPF_PROG_TYPE_XDP, BPF_FUNC_xdp_load_bytes, NULL) == 1;
 	ret = reuse(policy->interface, "ctl", skel->maps.ctl);
 	if (ret == 0)
 		ret = reuse(policy->interface, "stats", skel->maps.stats);

@@ -23,10 +23,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <linux/perf_event.h>
 
 #include "core/names.h"
 #include "tests/bench/bench.h"
@@ -37,9 +37,10 @@
 #define PAIRS_MAX 1001
 #define LOADS \
 	7 /* where the kernel puts a program moves a row by some ns: load them again and again */
-#define PLAIN_AT 14 /* the IPv4 header that is rewritten */
-#define VXLAN_AT 64
-#define FOREVER  UINT64_MAX
+#define PLAIN_AT   14 /* the IPv4 header that is rewritten */
+#define VXLAN_AT   64
+#define FOREVER    UINT64_MAX
+#define RING_BYTES (8U * 1024 * 1024)
 
 enum build { PRODUCT, NOLEASE, EMPTY }; /* EMPTY: no build, bench_empty */
 
@@ -60,7 +61,7 @@ struct loaded {
 	struct bpf_link *link;
 	enum df_reason reason;
 	int prog, stats, refill;
-	struct perf_buffer *buffer; /* of the samples, when they are shown */
+	struct ring_buffer *ring; /* of the samples, when they are shown */
 	uint64_t runs, counted, shown;
 	double fastest;
 };
@@ -134,30 +135,44 @@ static size_t find_row(const char *name)
 	errx(1, "no row \"%s\"", name);
 }
 
-static enum bpf_perf_event_ret count_sample(void *ctx, int cpu, struct perf_event_header *event)
+static int count_sample(void *ctx, void *data, size_t size)
 {
 	struct loaded *l = ctx;
 
-	(void)cpu;
-	l->shown += event->type == PERF_RECORD_SAMPLE;
-	return LIBBPF_PERF_EVENT_CONT;
+	(void)data;
+	l->shown += size > sizeof(struct df_sample);
+	return 0;
 }
 
 /* As xdp/xdp_sample.c does; large enough for one call of run(). */
-static void open_buffer(struct loaded *l)
+static void open_ring(struct loaded *l)
 {
-	struct perf_event_attr attr = { .size = sizeof(attr),
-					.type = PERF_TYPE_SOFTWARE,
-					.config = PERF_COUNT_SW_BPF_OUTPUT,
-					.sample_type = PERF_SAMPLE_RAW,
-					.sample_period = 1,
-					.watermark = 1,
-					.wakeup_watermark = UINT32_MAX };
 	int samples = bpf_object__find_map_fd_by_name(l->object, "samples");
+	int fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "cost", 0, 0, RING_BYTES, NULL);
+	const uint32_t zero = 0;
 
-	l->buffer = perf_buffer__new_raw(samples, 2048, &attr, count_sample, l, NULL);
-	if (!l->buffer)
-		err(1, "perf buffer");
+	l->ring = ring_buffer__new(fd, count_sample, l, NULL);
+	if (!l->ring || bpf_map_update_elem(samples, &zero, &fd, BPF_ANY) < 0)
+		err(1, "ring buffer");
+	close(fd);
+}
+
+/* What the product's loader sets (xdp/xdp_load.c). */
+static void set_constants(const struct loaded *l)
+{
+	const struct df_policy *policy = &vector_policies[l->packet->policy];
+	const bool yes = true;
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, l->object)
+	{
+		const char *name = bpf_map__name(map);
+
+		if (strstr(name, ".rodata.kernel"))
+			bpf_map__set_initial_value(map, &yes, sizeof(yes));
+		else if (strstr(name, ".rodata"))
+			bpf_map__set_initial_value(map, policy, sizeof(*policy));
+	}
 }
 
 static void load_row(struct loaded *l, const struct row *row, const char *path)
@@ -165,7 +180,6 @@ static void load_row(struct loaded *l, const struct row *row, const char *path)
 	struct bpf_object *object = bpf_object__open_file(path, NULL);
 	struct bpf_program *prog;
 	const uint32_t zero = 0;
-	struct bpf_map *map;
 	char iface[32];
 
 	l->row = row;
@@ -174,12 +188,10 @@ static void load_row(struct loaded *l, const struct row *row, const char *path)
 	snprintf(iface, sizeof(iface), "cost%td", row - rows);
 	if (!object)
 		errx(1, "%s: cannot be opened", path);
-	bpf_object__for_each_map(map, object) if (strstr(bpf_map__name(map), ".rodata"))
-		bpf_map__set_initial_value(map, &vector_policies[l->packet->policy],
-					   sizeof(struct df_policy));
 	prog = bpf_object__find_program_by_name(object,
 						row->build == EMPTY ? "bench_empty" : "bench_cost");
 	l->object = object;
+	set_constants(l);
 	if (bpf_object__load(object) == 0)
 		l->link = bpf_program__attach_xdp(prog, (int)if_nametoindex(iface));
 	if (!l->link)
@@ -191,7 +203,7 @@ static void load_row(struct loaded *l, const struct row *row, const char *path)
 				BPF_ANY) < 0)
 		err(1, "ctl");
 	if (row->ctl.sample_max)
-		open_buffer(l);
+		open_ring(l);
 }
 
 /* Ns a packet. */
@@ -213,8 +225,8 @@ static double run(struct loaded *l)
 	ns = (double)(wire_now_ns() - start) / RUNS;
 	if (opts.retval != XDP_PASS)
 		errx(1, "%s: the program was not run", l->row->name);
-	if (l->buffer)
-		perf_buffer__consume(l->buffer);
+	if (l->ring)
+		ring_buffer__consume(l->ring);
 	l->runs += RUNS;
 	if (!l->fastest || ns < l->fastest)
 		l->fastest = ns;
@@ -232,8 +244,8 @@ static void unload_row(struct loaded *l)
 	for (int cpu = 0; cpu < cpus; cpu++)
 		l->counted += stats[cpu].reason[l->reason];
 	free(stats);
-	perf_buffer__free(l->buffer);
-	l->buffer = NULL;
+	ring_buffer__free(l->ring);
+	l->ring = NULL;
 	bpf_link__destroy(l->link);
 	bpf_object__close(l->object);
 }

@@ -34,6 +34,8 @@
 #define ONE_PAGE_MAX 3400
 #define JUMBO        3 /* vectors longer than that */
 
+#define SHOWN        166 /* vectors that are UDP, and whole */
+
 #define INSNS_MAX   4000
 #define LOAD_MS_MAX 100
 
@@ -48,17 +50,23 @@ static void destroyp(struct nfq2xdp **skel)
 
 #define _cleanup_skel_ _cleanup_(destroyp)
 
-static struct nfq2xdp *try_load(const struct df_policy *policy, bool frags)
+static struct nfq2xdp *load_with(const struct df_policy *policy, bool frags, bool load_bytes)
 {
 	_cleanup_skel_ struct nfq2xdp *skel = nfq2xdp__open();
 
 	if (!skel)
 		return NULL;
 	skel->rodata->policy = *policy;
+	skel->rodata_kernel->load_bytes = load_bytes;
 	bpf_program__set_autoload(skel->progs.n2x_xdp_frags, frags);
 	bpf_program__set_autoload(skel->progs.n2x_pass_frags, frags);
 	errno = -nfq2xdp__load(skel);
 	return errno ? NULL : TAKE_PTR(skel);
+}
+
+static struct nfq2xdp *try_load(const struct df_policy *policy, bool frags)
+{
+	return load_with(policy, frags, frags); /* both came with 5.18 */
 }
 
 static void set_ctl(const struct nfq2xdp *skel, struct df_ctl ctl)
@@ -90,6 +98,8 @@ static struct df_stats read_stats(const struct nfq2xdp *skel)
 	for (int cpu = 0; cpu < cpus; cpu++)
 		for (int reason = 0; reason < DF_REASON_MAX; reason++)
 			sum.reason[reason] += per_cpu[cpu].reason[reason];
+	for (int cpu = 0; cpu < cpus; cpu++)
+		sum.unshown += per_cpu[cpu].unshown;
 	return sum;
 }
 
@@ -388,6 +398,190 @@ static void test_flow_parity(void **state)
 	assert_in_range(taken, 150, 250);
 }
 
+struct shown {
+	unsigned int n;
+	size_t record;
+	struct df_sample sample;
+	uint8_t frame[DF_SAMPLE_MAX + 128];
+};
+
+static int take_sample(void *ctx, void *data, size_t size)
+{
+	struct shown *shown = ctx;
+	const struct df_sample *sample = data;
+
+	assert_true(size >= sizeof(*sample) + sample->len);
+	shown->n++;
+	shown->record = size;
+	shown->sample = *sample;
+	memcpy(shown->frame, sample + 1, sample->len);
+	return 0;
+}
+
+/* Everything is shown from here on, to who reads the ring. */
+static struct ring_buffer *show_all(const struct nfq2xdp *skel, size_t bytes, struct shown *shown)
+{
+	int fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "shown", 0, 0, (__u32)bytes, NULL);
+	struct ring_buffer *ring = ring_buffer__new(fd, take_sample, shown, NULL);
+	__u32 zero = 0;
+
+	assert_non_null(ring);
+	assert_int_equal(bpf_map_update_elem(bpf_map__fd(skel->maps.samples), &zero, &fd, BPF_ANY),
+			 0);
+	close(fd);
+	set_ctl(skel, (struct df_ctl){ .share_kind = DF_SHARE_ALL,
+				       .sample_until = UINT64_MAX,
+				       .sample_max = UINT32_MAX });
+	return ring;
+}
+
+/* How many bytes of it are to be shown: none, when it is not UDP or ends before its total length. */
+static size_t shown_len(const struct vector *v)
+{
+	struct df_pkt pkt = { .data = v->in, .data_end = v->in + v->len };
+	struct df_eth *eth = pkt.data;
+	int reason = df_match(&vector_policies[v->policy], &pkt, eth + 1, eth->proto_be);
+	size_t len;
+
+	if ((reason != DF_GO_ON && !df_is_udp(reason)) ||
+	    !df_sampled(&vector_policies[v->policy], UINT32_MAX, &pkt))
+		return 0;
+	len = (size_t)((uint8_t *)pkt.ip - v->in) + DF_HOST16(pkt.ip->tot_len_be);
+	return len <= v->len ? len : 0;
+}
+
+/* Once, as it came, and with what is done with it. Returns whether it is to be shown. */
+static bool check_shown(const struct bpf_program *prog, struct ring_buffer *ring,
+			struct shown *shown, const struct vector *v)
+{
+	const size_t len = shown_len(v);
+	_cleanup_free_ uint8_t *out = calloc(1, v->len);
+	__u32 verdict;
+
+	shown->n = 0;
+	assert_int_equal(run_once(prog, v->in, out, v->len, &verdict), 0);
+	assert_memory_equal(out, v->out, v->len);
+	assert_true(ring_buffer__consume(ring) >= 0);
+	if (shown->n != (len > 0))
+		fail_msg("%s: shown %u times", v->name, shown->n);
+	if (!len)
+		return false;
+	assert_int_equal(shown->sample.reason,
+			 v->reason <= DF_CLEARED_ASSIGNED ? DF_CLEARED : v->reason);
+	assert_true(shown->sample.cpu < (__u32)libbpf_num_possible_cpus());
+	assert_int_equal(shown->sample.len, len);
+	assert_int_equal(v->in[shown->sample.ip_at] >> 4, 4);
+	assert_memory_equal(shown->frame, v->in, len);
+	return true;
+}
+
+static void run_shown(bool frags, bool load_bytes)
+{
+	static struct shown shown;
+	unsigned int n = 0;
+
+	for (int policy = 0; policy < VECTOR_POLICY_MAX; policy++) {
+		_cleanup_skel_ struct nfq2xdp *skel = load_with(&vector_policies[policy], frags,
+								load_bytes);
+		struct bpf_program *prog = frags ? skel->progs.n2x_xdp_frags : skel->progs.n2x_xdp;
+		struct ring_buffer *ring = show_all(skel, 1024 * 1024, &shown);
+
+		for (size_t i = 0; i < vectors_n; i++) {
+			const struct vector *v = &vectors[i];
+
+			if ((int)v->policy == policy && v->len >= ETH_HLEN &&
+			    v->len <= (frags ? SIZE_MAX : ONE_PAGE_MAX))
+				n += check_shown(prog, ring, &shown, v);
+		}
+		assert_int_equal(read_stats(skel).unshown, 0);
+		ring_buffer__free(ring);
+	}
+	print_message("%u shown\n", n);
+	assert_int_equal(n, frags ? SHOWN : SHOWN - JUMBO);
+}
+
+static void test_shown(void **state)
+{
+	(void)state;
+	run_shown(false, false);
+	if (frags_known) {
+		run_shown(false, true);
+		run_shown(true, true);
+	}
+}
+
+/* A record is of the smallest size that the packet fits into; a packet that fits into none is not shown. */
+static void test_shown_sizes(void **state)
+{
+	static const size_t lens[][2] = { { 50, 256 },
+					  { 256, 256 },
+					  { 257, 1600 },
+					  { 1600, 1600 },
+					  { 1601, 9216 },
+					  { 9216, 9216 },
+					  { 9217, 60128 },
+					  { DF_SAMPLE_MAX + 14, 60128 },
+					  { DF_SAMPLE_MAX + 15, 0 } };
+	static struct shown shown;
+	static uint8_t in[DF_SAMPLE_MAX + 128], out[sizeof(in)];
+	_cleanup_skel_ struct nfq2xdp *skel = load_all(KEEP);
+	struct df_pkt pkt = { .ip = (void *)(in + 14), .udp = (void *)(in + 34) };
+	struct ring_buffer *ring = show_all(skel, 1024 * 1024, &shown);
+	__u32 verdict;
+
+	(void)state;
+	memcpy(in, find("plain")->in, 42);
+	for (size_t i = 0; i < ARRAY_SIZE(lens); i++) {
+		const size_t len = lens[i][0];
+
+		if (len > ONE_PAGE_MAX && !frags_known)
+			continue;
+		pkt.ip->tot_len_be = DF_BE16(len - 14);
+		pkt.udp->len_be = DF_BE16(len - 34);
+		memset(in + 42, (int)i + 1, len - 42);
+		shown.n = 0;
+		assert_int_equal(run_once(len > ONE_PAGE_MAX ? skel->progs.n2x_xdp_frags
+							     : skel->progs.n2x_xdp,
+					  in, out, len, &verdict),
+				 0);
+		ring_buffer__consume(ring);
+		assert_int_equal(shown.n, lens[i][1] != 0);
+		if (!shown.n)
+			continue;
+		assert_int_equal(shown.record, sizeof(shown.sample) + lens[i][1]);
+		assert_int_equal(shown.sample.len, len);
+		assert_memory_equal(shown.frame, in, len);
+	}
+	assert_int_equal(read_stats(skel).unshown, 0);
+	ring_buffer__free(ring);
+}
+
+/* What there is no room for, and what nobody reads, is counted, and handled as ever. */
+static void test_shown_full(void **state)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	const unsigned int room =
+		(unsigned int)(page / 280); /* 8 + 12 + 256, up to a multiple of 8 */
+	static struct shown shown;
+	_cleanup_skel_ struct nfq2xdp *skel = load_all(KEEP);
+	const struct vector *v = find("plain");
+	struct ring_buffer *ring = show_all(skel, page, &shown);
+	uint8_t out[128];
+	__u32 zero = 0;
+
+	(void)state;
+	for (unsigned int i = 0; i < room + 5; i++)
+		assert_int_equal(run_counted(skel, skel->progs.n2x_xdp, v->in, out, v->len),
+				 DF_CLEARED);
+	assert_int_equal(read_stats(skel).unshown, 5);
+	ring_buffer__consume(ring);
+	assert_int_equal(shown.n, room);
+	assert_int_equal(bpf_map_delete_elem(bpf_map__fd(skel->maps.samples), &zero), 0);
+	assert_int_equal(run_counted(skel, skel->progs.n2x_xdp, v->in, out, v->len), DF_CLEARED);
+	assert_int_equal(read_stats(skel).unshown, 6);
+	ring_buffer__free(ring);
+}
+
 /* Everything a policy can ask for at once: the most code that is left to the verifier. */
 static struct df_policy largest_policy(void)
 {
@@ -411,6 +605,7 @@ static long load_and_count(const struct df_policy *policy, const char *name)
 
 	assert_non_null(skel);
 	skel->rodata->policy = *policy;
+	skel->rodata_kernel->load_bytes = frags_known;
 	bpf_program__set_autoload(skel->progs.n2x_xdp_frags, frags_known);
 	bpf_program__set_autoload(skel->progs.n2x_pass_frags, frags_known);
 	prog = bpf_object__find_program_by_name(skel->obj, name);
@@ -523,7 +718,8 @@ int main(void)
 		cmocka_unit_test(test_share_none),  cmocka_unit_test(test_lease),
 		cmocka_unit_test(test_every_nth),   cmocka_unit_test(test_every_nth_cpus),
 		cmocka_unit_test(test_flow_parity), cmocka_unit_test(test_verifier),
-		cmocka_unit_test(test_load_time),
+		cmocka_unit_test(test_load_time),   cmocka_unit_test(test_shown),
+		cmocka_unit_test(test_shown_sizes), cmocka_unit_test(test_shown_full),
 	};
 
 	if (geteuid() != 0) {

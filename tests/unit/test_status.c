@@ -188,7 +188,7 @@ static void test_screen(void **state)
 	text = shown(&now, (struct status_view){ .cols = 0 });
 	assert_says(
 		text,
-		"\nbpftool map update pinned /sys/fs/bpf/nfq2xdp/v3/4026531840/br0/ctl key 0 0 0 0 value "
+		"\nbpftool map update pinned /sys/fs/bpf/nfq2xdp/v4/4026531840/br0/ctl key 0 0 0 0 value "
 		"0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 3 0 0 0 0 0 0 0 2 0 0 0 ");
 }
 
