@@ -352,7 +352,7 @@ uint64_t fallback_busiest_ns(const struct fallback_busy *before, const struct fa
 		uint64_t ns = after->ns[i];
 
 		for (unsigned int j = 0; j < before->n; j++)
-			if (before->tid[j] == after->tid[i] && before->ns[j] < ns)
+			if (before->tid[j] == after->tid[i] && before->ns[j] <= ns)
 				ns -= before->ns[j];
 		busiest = ns > busiest ? ns : busiest;
 	}

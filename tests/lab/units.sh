@@ -31,6 +31,7 @@ await() {
 	local deadline=$((SECONDS + LAB_WAIT))
 	until "$@"; do
 		[ $SECONDS -lt $deadline ] || { echo "never: $*" >&2; host journalctl -q -n 30 -o cat >&2; return 1; }
+		sleep 0.3 # a guest's CPUs are for what it waits for
 	done
 }
 

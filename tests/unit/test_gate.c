@@ -695,6 +695,22 @@ static void test_samples(void **state)
 
 #define scene_test(f) cmocka_unit_test_setup_teardown(f, scene_begin, scene_end)
 
+/* What a step up is measured by: a thread that stood still took nothing, however long it lives. */
+static void test_busiest(void **state)
+{
+	const struct fallback_busy before = { 2, { 10, 11 }, { 5000000000, 300 } };
+	const struct fallback_busy idle = before;
+	const struct fallback_busy worked = { 2, { 10, 11 }, { 5000000000, 1300 } };
+	const struct fallback_busy another = { 2, { 11, 12 }, { 400, 700 } };
+	const struct fallback_busy reused = { 1, { 10 }, { 70 } };
+
+	(void)state;
+	assert_int_equal(fallback_busiest_ns(&before, &idle), 0);
+	assert_int_equal(fallback_busiest_ns(&before, &worked), 1000);
+	assert_int_equal(fallback_busiest_ns(&before, &another), 700);
+	assert_int_equal(fallback_busiest_ns(&before, &reused), 70);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -723,6 +739,7 @@ int main(void)
 		scene_test(test_share_flow),
 		scene_test(test_rate),
 		scene_test(test_samples),
+		cmocka_unit_test(test_busiest),
 	};
 
 	return cmocka_run_group_tests_name("gates", tests, NULL, NULL);

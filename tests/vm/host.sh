@@ -16,7 +16,8 @@ end() {
 trap 'end 1' EXIT
 # shellcheck source=tests/lab/lab.sh
 . /n2x/tests/lab/lab.sh
-host() { "$@"; }
+# What the test asks must not take the CPUs from what it asks about: the rollout measures what the NFQUEUE path can carry.
+host() { nice -n 19 "$@"; }
 mkdir -p /run/lab /run/netns
 modprobe -a br_netfilter veth vxlan nfnetlink_queue
 ip netns attach n2x-gw 1
