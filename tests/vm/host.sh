@@ -72,7 +72,7 @@ first() {
 	systemctl restart "$(unit migrate)"
 	await state_is FULL
 	no_traffic
-	check "state" "$(status | jq -r .state)" FULL
+	check "share" "$(status | jq -r .share)" all # no traffic: it holds
 	ROLLOUT="hold: 1h"
 	set_conf attach="[vxlan1]"
 	[ $FAILED = 0 ] || exit
