@@ -114,9 +114,9 @@ parity: deps ## seeded defects, and 10,000,000 packets without one (make test ha
 
 tests: $(TEST_BIN) $(LAB_BIN) $(BUILD)/tests/faults/foreign.bpf.o $(BUILD)/tests/bench/bench.bpf.o
 
-vm: ## the bpf tier and parts of netns on other kernels, under qemu
+vm: ## the bpf tier and parts of netns on other kernels, and the package on a host with systemd, under qemu
 	$(Q)$(MAKE) --no-print-directory deps VM=1
-	$(Q)$(MAKE) --no-print-directory all tests
+	$(Q)$(MAKE) --no-print-directory all tests deb
 	$(Q)tests/vm/run.sh matrix
 
 lint: $(SKEL) ## formatting, clang-tidy, shellcheck, dependency direction

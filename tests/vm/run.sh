@@ -318,6 +318,11 @@ matrix() {
 		boot "$kernel" "$work/initrd" -no-reboot 2>&1 | tee "$log" || rc=${PIPESTATUS[0]}
 		rows "$kernel" "$command" "$rc" "$log" >>"$work/rows"
 	done
+	log=$work/host.log
+	echo "== $host_kernel: host"
+	rc=0
+	host 2>&1 | tee "$log" || rc=${PIPESTATUS[0]}
+	rows "$host_kernel" "tests/run.sh host" "$rc" "$log" >>"$work/rows"
 	jq -s '{schema: 1, rows: .}' "$work/rows" >"$work/result.json"
 	echo
 	printf '%-7s %-6s %-8s %6s %6s %7s  %s\n' kernel tier result passed failed skipped reason
