@@ -34,7 +34,9 @@
 #define ONE_PAGE_MAX 3400
 #define JUMBO        3 /* vectors longer than that */
 
-#define SHOWN        166 /* vectors that are UDP, and whole */
+#define SHOWN 166 /* vectors that are UDP, and whole */
+
+#define RING_BYTES (1U << 20)
 
 #define INSNS_MAX   4000
 #define LOAD_MS_MAX 100
@@ -484,7 +486,7 @@ static void run_shown(bool frags, bool load_bytes)
 		_cleanup_skel_ struct nfq2xdp *skel = load_with(&vector_policies[policy], frags,
 								load_bytes);
 		struct bpf_program *prog = frags ? skel->progs.n2x_xdp_frags : skel->progs.n2x_xdp;
-		struct ring_buffer *ring = show_all(skel, 1024 * 1024, &shown);
+		struct ring_buffer *ring = show_all(skel, RING_BYTES, &shown);
 
 		for (size_t i = 0; i < vectors_n; i++) {
 			const struct vector *v = &vectors[i];
@@ -526,7 +528,7 @@ static void test_shown_sizes(void **state)
 	static uint8_t in[DF_SAMPLE_MAX + 128], out[sizeof(in)];
 	_cleanup_skel_ struct nfq2xdp *skel = load_all(KEEP);
 	struct df_pkt pkt = { .ip = (void *)(in + 14), .udp = (void *)(in + 34) };
-	struct ring_buffer *ring = show_all(skel, 1024 * 1024, &shown);
+	struct ring_buffer *ring = show_all(skel, RING_BYTES, &shown);
 	__u32 verdict;
 
 	(void)state;
