@@ -31,6 +31,9 @@ static const struct verb {
 } verbs[] = {
 	{ NULL, "plan", migrate_cmd_plan,
 	  "[IFACE | -c FILE] [--write FILE] [--local-only]\twhat is here, what would change, what is in the way" },
+	{ NULL, "status", migrate_cmd_status, "[IFACE | -c FILE]\tas migrate status" },
+	{ NULL, "monitor", migrate_cmd_monitor,
+	  "[IFACE | -c FILE]\tthe same, each second, until a signal" },
 	{ "run", "nfqueue", run_nfqueue,
 	  "-c FILE [--dry-run]\trun the NFQUEUE path in the foreground" },
 	{ "run", "xdp", run_xdp,
@@ -55,8 +58,6 @@ static const struct verb {
 	  "-c FILE [--dry-run]\tthe rules that were there, as they were" },
 	{ "migrate", "status", migrate_cmd_status,
 	  "[IFACE | -c FILE]\tstate, counters, rates, problems; what panic would do" },
-	{ "migrate", "monitor", migrate_cmd_monitor,
-	  "[IFACE | -c FILE]\tthe same, each second, until a signal" },
 	{ "migrate", "metrics", migrate_cmd_metrics,
 	  "-c FILE [--out FILE]\tfor Prometheus, as text; `run` serves the same" },
 	{ "migrate", "report", migrate_cmd_report,

@@ -241,11 +241,11 @@ on_terminal() {
 	rm -f "$file" /run/lab/tty
 	# shellcheck disable=SC2024
 	env -u NO_COLOR TERM=linux "$@" script -qfec "stty rows 24 cols 80; stty -a >/run/lab/tty
-		nsenter --net=/run/netns/n2x-gw $N2X migrate monitor br0; echo exit \$? >>/run/lab/tty; stty -a >>/run/lab/tty" \
+		nsenter --net=/run/netns/n2x-gw $N2X monitor br0; echo exit \$? >>/run/lab/tty; stty -a >>/run/lab/tty" \
 		"$file" >/dev/null </dev/null &
 	pid=$!
 	until [ -s "$file" ] && [ "$(grep -c 'br0:* SPLIT' "$file")" -ge 4 ] || [ $SECONDS -ge $deadline ]; do :; done
-	kill "-$signal" "$(pgrep -f '^[^ ]*nfq2xdp migrate monitor br0$')"
+	kill "-$signal" "$(pgrep -f '^[^ ]*nfq2xdp monitor br0$')"
 	wait $pid
 	sed -i '/^Script /d' "$file"
 }
@@ -277,7 +277,7 @@ on_terminal /run/lab/screen HUP TERM=dumb
 check "dumb terminal: exit, escapes" "$(grep ^exit /run/lab/tty) $(grep -c $'\x1b' /run/lab/screen)" "exit 0 0"
 
 for signal in INT TERM HUP; do
-	start pipe in_gw "$N2X" migrate monitor -c "$CONF"
+	start pipe in_gw "$N2X" monitor -c "$CONF"
 	for ((i = 0; i < 2; i++)); do
 		wait_line pipe '*'
 		[[ $REPLY =~ ^[0-9:]{8}\ br0\ SPLIT\ 1/10,\ xdp\ [0-9-]+/s,\ nfqueue\ [0-9-]+/s,\ waiting\ [0-9]+,\ leaks\ 0,\ problems\ 0$ ]]
@@ -287,7 +287,7 @@ for signal in INT TERM HUP; do
 	wait_daemon pipe
 	check "pipe, $signal: exit" $? 0
 done
-start pipe in_gw "$N2X" migrate monitor --json
+start pipe in_gw "$N2X" monitor --json
 for ((i = 0; i < 3; i++)); do
 	wait_line pipe '*'
 	lab_status <<<"$REPLY" >/dev/null
