@@ -20,6 +20,11 @@ echo "# verbs"
 "$N2X" --help | sed -n 's/^  \([a-z]\)/\1/p' | sort >"$DIR/verbs"
 section SYNOPSIS man/*.8.scd | sed -n 's/[*_]//g; s/++$//; s/^nfq2xdp \([a-z]\)/\1/p' | grep -v ' \.\.\. see ' | sort >"$DIR/pages"
 check "verbs and how they are called" "$(diff "$DIR/verbs" "$DIR/pages")" ""
+# Its table of verbs: "nfq2xdp migrate hold|resume|extend -c FILE   no step up; …". status stands for both of its names.
+verb_names() { grep -oE '^[a-z]+( [a-z]+)?' | sed 's/ *$//' | sort -u; }
+check "verbs in the README" "$(sed -n 's/^nfq2xdp //p' README.md |
+	awk '{ n = split($2, word, "|"); if (n < 2) print; else for (i = 1; i <= n; i++) print $1, word[i] }' | verb_names)" \
+	"$(grep -v '^migrate status' "$DIR/verbs" | verb_names)"
 check "each page that nfq2xdp(8) names is there" \
 	"$(grep -oE 'nfq2xdp[a-z.-]*\*\([58]\)' man/nfq2xdp.8.scd | sed 's/\*(\([58]\))/.\1.scd/' | sort -u)" \
 	"$(find man -name '*.scd' ! -name nfq2xdp.8.scd -printf '%f\n' | sort)"

@@ -15,6 +15,7 @@ kernels=(
 	"5.10 bullseye tests/run.sh bpf netns/test_queue_vectors"
 	"6.1  bookworm tests/run.sh bpf netns/test_queue_vectors netns/test_legacy_rules netns/test_paths_native"
 	"6.12 trixie   tests/run.sh bpf netns/test_queue_vectors"
+	"newest trixie-backports tests/run.sh bpf/test_ctl bpf/test_vectors netns/test_queue_vectors"
 )
 
 # Inserted at boot, so that no test waits for one.
@@ -59,9 +60,10 @@ sources() {
 
 # Downloads the newest kernel of the suite from the mirrors this machine's apt uses, with lists and cache of our own.
 fetch() {
-	local kernel=$1 suite=$2 apt=$work/apt/$1 name
+	local kernel=$1 suite=$2 apt=$work/apt/$1 prefix=linux-image-$1. name
 	local -a get=(-q -c "$apt/conf")
 	[ -z "$(compgen -G "$cache/$kernel/*.deb")" ] || return 0
+	[ "$kernel" != newest ] || prefix=linux-image-
 	rm -rf "$apt" "${cache:?}/$kernel.new"
 	mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$cache/$kernel.new"
 	: >"$apt/status"
@@ -78,8 +80,8 @@ fetch() {
 	EOF
 	sources "$suite" >"$apt/sources.list"
 	apt-get "${get[@]}" update >"$apt/log" 2>&1 || true
-	name=$(apt-cache "${get[@]}" pkgnames "linux-image-$kernel." 2>>"$apt/log" |
-		grep -- '-cloud-amd64$' | sort -V | tail -1) || true
+	name=$(apt-cache "${get[@]}" pkgnames "$prefix" 2>>"$apt/log" |
+		grep '[0-9]-cloud-amd64$' | sort -V | tail -1) || true
 	if [ -z "$name" ] ||
 		! (cd "$cache/$kernel.new" && apt-get "${get[@]}" download "$name") >>"$apt/log" 2>&1; then
 		echo "no kernel from $suite: $(grep -m1 '^E:' "$apt/log" || grep -m1 '^W:' "$apt/log" ||
