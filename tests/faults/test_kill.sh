@@ -290,7 +290,9 @@ transition upgrade SPLIT 'SPLIT 1/10 10m' 'SPLIT 1/10 10m' start
 TAG=$was TOOL=$N2X STARTER=$OTHER
 transition downgrade SPLIT 'SPLIT 1/10 10m' 'SPLIT 1/10 10m' start
 TAG='' TOOL=$LAYOUT STARTER=$N2X ALSO=$N2X
-GOES=both transition layout SPLIT "(SPLIT 1/10|ROLLED_BACK 0) 10m(: another build of nfq2xdp attached it.*)?|SHADOW 0 -($HALF)?" 'SHADOW 0 -' start
+OTHERS=': another build of nfq2xdp attached it.*' # also while its pins are all that is left of it
+GOES=both transition layout SPLIT "(SPLIT 1/10|ROLLED_BACK 0) 10m($OTHERS)?|SHADOW 0 -($HALF|$OTHERS)?" \
+	'SHADOW 0 -' start
 TOOL=$N2X STARTER=$N2X ALSO=''
 
 tool rollback --detach --allow-link-reset
