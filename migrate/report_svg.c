@@ -162,10 +162,32 @@ static void share_area(const struct axis *a, const json_t *moves, FILE *out)
 	fputs("\"/>\n", out);
 }
 
-/* Each share by name, where it lasts long enough for that. */
-static void share_names(const struct axis *a, const json_t *moves, FILE *out)
+static bool is_confirm(const json_t *entry)
 {
-	const json_t *move, *next;
+	const char *event = json_string_value(json_object_get(entry, "event")) ?: "";
+	const char *what = json_string_value(json_object_get(entry, "do")) ?: "";
+
+	return !strcmp(event, "did") && !strcmp(what, "confirm");
+}
+
+/* When something that begins at `at` ends for who writes beside it: a confirm's line is in the way. */
+static double until_confirm(const json_t *events, double at, double end)
+{
+	const json_t *entry;
+	size_t i;
+
+	json_array_foreach(events, i, entry)
+	{
+		if (is_confirm(entry) && number(entry, "at") >= at)
+			end = fmin(end, number(entry, "at"));
+	}
+	return end;
+}
+
+/* Each share by name, where it lasts long enough for that. */
+static void share_names(const struct axis *a, const json_t *rollout, FILE *out)
+{
+	const json_t *moves = json_object_get(rollout, "moves"), *move, *next;
 	size_t i;
 
 	json_array_foreach(moves, i, move)
@@ -177,6 +199,7 @@ static void share_names(const struct axis *a, const json_t *moves, FILE *out)
 		next = json_array_get(moves, i + 1);
 		if (next)
 			end = number(next, "at");
+		end = until_confirm(json_object_get(rollout, "events"), number(move, "at"), end);
 		if (share > 0 && x_of(a, end) - x >= (double)strlen(name) * CHAR + 6)
 			label(x + 4, share > 0.7 ? y + 14 : y - 4, "start", name, out);
 	}
@@ -210,11 +233,7 @@ static void marks(const struct axis *a, const json_t *rollout, FILE *out)
 	free_from = 0;
 	json_array_foreach(events, i, entry)
 	{
-		const char *event = json_string_value(json_object_get(entry, "event")) ?: "";
-		const char *what = json_string_value(json_object_get(entry, "do")) ?: "";
-
-		if (!strcmp(event, "did") && !strcmp(what, "confirm") &&
-		    number(entry, "at") <= a->end)
+		if (is_confirm(entry) && number(entry, "at") <= a->end)
 			mark(x_of(a, number(entry, "at")), "confirmed", "C", &free_from, out);
 	}
 }
@@ -368,7 +387,7 @@ void report_timeline(const json_t *rollout, unsigned int width, FILE *out)
 	share_area(&a, moves, out);
 	rates(&a, rollout, out);
 	marks(&a, rollout, out);
-	share_names(&a, moves, out);
+	share_names(&a, rollout, out);
 	fputs("</svg>\n", out);
 }
 

@@ -45,6 +45,8 @@ journal() {
 	if $kind == "short" then begin(0; 1)
 	elif $kind == "hand" then begin(0; 1), move(3; 1; "0"; "1/10"), move(4; 1; "1/10"; "33.33333333%"), move(4.1; 1; "33.33333333%"; "1/2"),
 		move(4.2; 1; "1/2"; "all"), {time: (9 | at), generation: 1, event: "panic"}
+	elif $kind == "quick" then begin(0; 1), look(1; 1; "0"; 0; 22000; false), move(2; 1; "0"; "1/1000"), look(3; 1; "1/1000"; 22; 21978; false),
+		move(8; 1; "1/1000"; "1/100"), {time: (9 | at), generation: 1, event: "did", do: "confirm"}, look(20; 1; "1/100"; 220; 21780; false)
 	else range(1; 4) as $g | (begin($g * 5000; $g), (range(0; 1000) as $i | ($g * 5000 + $i) as $t |
 		(if $i % 200 == 100 then move($t; $g; "0"; ["1/100", "1/10", "1/2", "all", "all"][$i / 200 | floor]) else empty end),
 		look($t; $g; "1/2"; 1234567 * ($i % 7); 22000.5; $i % 97 == 0)),
@@ -80,6 +82,12 @@ for (const svg of document.querySelectorAll("svg")) {
 				bad.push("on another: " + t.textContent);
 		boxes.push(b);
 	}
+	for (const l of svg.querySelectorAll("line.back, line.confirmed"))
+		for (const b of boxes) {
+			const x = l.x1.baseVal.value;
+			if (b.x < x && x < b.x + b.width && b.y + b.height > l.y1.baseVal.value + 1 && b.y < l.y2.baseVal.value - 1)
+				bad.push("under the line of a mark");
+		}
 	if (svg.getBoundingClientRect().width < box.width - 1) bad.push("chart is scaled: text is too small");
 }
 document.body.textContent = "MEASURED " + JSON.stringify({inner: innerWidth, scroll: root.scrollWidth <= root.clientWidth,
@@ -101,7 +109,7 @@ measure() {
 report >"$DIR/out" 2>"$DIR/err"
 check "no journal: exit, lines" "$? $(wc -c <"$DIR/out") $(wc -l <"$DIR/err")" "3 0 1"
 mkdir -p "${JOURNAL%/*}"
-for kind in short hand long; do
+for kind in short hand quick long; do
 	journal $kind >$JOURNAL
 	printf '{"time":"2026-11-2' >>$JOURNAL # a crash
 	page=$DIR/$kind.html
@@ -112,6 +120,7 @@ for kind in short hand long; do
 	check "$kind: nothing to fetch or run" \
 		"$(grep -ciE '<script|<link|<img|<iframe|url\(|@import|https?:|javascript:| on[a-z]+=' "$page")" 0
 	charts=1
+	[ $kind != quick ] || charts=2
 	[ $kind != long ] || charts=6 # time and gates, of each rollout
 	for width in 360 1280; do
 		check "$kind at $width px" "$(measure "$page" $width)" \
