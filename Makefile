@@ -31,7 +31,8 @@ SAN     :=
 CPPFLAGS_ALL = -I. -I$(BUILD) -D_GNU_SOURCE -DVERSION='"$(VERSION)"' $(CPPFLAGS)
 CFLAGS_ALL   = -std=gnu17 $(WARN) $(SAN) $(CFLAGS) $(shell pkg-config --cflags $(PKGS))
 LDLIBS_ALL   = $(shell pkg-config --libs $(PKGS)) -lpthread -lm
-BPF_CFLAGS   = --target=bpf -mcpu=v3 -std=gnu17 -O2 -g -Wall -Wextra -Wshadow -Werror \
+BPF_ARCH    := $(patsubst aarch64,arm64,$(patsubst x86_64,x86,$(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))))
+BPF_CFLAGS   = --target=bpf -D__TARGET_ARCH_$(BPF_ARCH) -mcpu=v3 -std=gnu17 -O2 -g -Wall -Wextra -Wshadow -Werror \
 	       -Wimplicit-int-conversion -I. -I/usr/include/$(shell $(CC) -print-multiarch)
 FUZZ_CFLAGS  = -std=gnu17 -Wall -Wextra -Wshadow -Wimplicit-int-conversion -Werror -O1 -g -I. -D_GNU_SOURCE \
 	       -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
@@ -100,7 +101,7 @@ bench: deps ## what each way costs, compared in one run (BENCH=long)
 # The program as if there were no lease, to know what that costs.
 $(BUILD)/bench/nolease.bpf.o: tests/bench/bench.bpf.c $(BUILD)/tests/bench/bench.bpf.o
 	@mkdir -p $(@D)/core
-	$(Q)sed '/if (ctl->deadline && now >= ctl->deadline)/s/.*/	(void)now; if (0)/' core/packet.h >$(@D)/core/packet.h
+	$(Q)sed '/__u64 deadline =/d; /if (deadline && now >= deadline)/s/.*/	(void)now; if (0)/' core/packet.h >$(@D)/core/packet.h
 	@! cmp -s core/packet.h $(@D)/core/packet.h || { echo "$@: no lease found in core/packet.h" >&2; exit 1; }
 	$(call say,BPF,$@)$(CLANG) -I$(@D) $(BPF_CFLAGS) -c -o $@ $<
 

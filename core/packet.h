@@ -27,6 +27,16 @@
 #define DF_GO_ON  (-1)
 #define DF_INLINE static inline __attribute__((always_inline))
 
+/*
+ * A reason that ends the way. clang 14 would else load the register with it in front of the test, on
+ * every packet's way: the empty asm gives it a block of its own, off that way.
+ */
+#define DF_ASIDE(reason)  \
+	({                \
+		asm("");  \
+		(reason); \
+	})
+
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define DF_BE16(x)   ((__be16)__builtin_bswap16((__u16)(x)))
 #define DF_HOST16(x) __builtin_bswap16((__u16)(x))
@@ -46,6 +56,8 @@
 #define DF_IPPROTO_UDP 17
 
 #define DF_VLAN_TAGS_MAX 2
+#define DF_OUTER_MAX     126 /* two tags, IPv4 with options, UDP and VXLAN are 84 bytes */
+#define DF_INNER_MAX     30 /* Ethernet and two tags are 22 */
 
 /*
  * Our own headers, because an Ethernet header of 14 bytes leaves what follows 2-aligned and no
@@ -94,6 +106,23 @@ struct DF_WIRE df_vxlan { /* RFC 7348, section 5 */
 _Static_assert(sizeof(struct df_eth) == 14 && sizeof(struct df_ipv4) == 20, "wire layout");
 _Static_assert(sizeof(struct df_udp) == 8 && sizeof(struct df_vxlan) == 8, "wire layout");
 
+struct DF_WIRE __attribute__((may_alias)) df_word {
+	__u32 word;
+};
+
+/*
+ * Four bytes as they stand, at an even address. For BPF clang makes two loads of that, which some machines'
+ * verifiers want; these have CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS.
+ */
+DF_INLINE __u32 df_load32(const void *at)
+{
+#if defined(__TARGET_ARCH_x86) || defined(__TARGET_ARCH_arm64)
+	return *(const volatile __u32 *)at;
+#else
+	return ((const struct df_word *)at)->word;
+#endif
+}
+
 /* A packet being looked at. On DF_GO_ON from df_match(), ip and udp are set and point into it. */
 struct df_pkt {
 	void *data;
@@ -105,30 +134,38 @@ struct df_pkt {
 
 #define DF_ROOM_ALL 65535
 
+/* What a packet is called that has no IPv4 or no UDP header where one is looked for. */
+struct df_lacks {
+	int ipv4, udp;
+};
+
+#define DF_LACKS ((struct df_lacks){ DF_NOT_IPV4, DF_NOT_UDP })
+
 DF_INLINE __u32 df_ihl(const struct df_ipv4 *ip) /* in bytes */
 {
 	return (ip->version_ihl & 0x0fU) * 4;
 }
 
 /* The IPv4 and UDP headers at `at`. Sets pkt->ip and pkt->udp on DF_GO_ON. */
-DF_INLINE int df_parse_ipv4(struct df_pkt *pkt, void *at)
+DF_INLINE int df_parse_ipv4(struct df_pkt *pkt, void *at, struct df_lacks lacks)
 {
 	struct df_ipv4 *ip = at;
 	struct df_udp *udp;
 
 	if ((void *)(ip + 1) > pkt->data_end)
-		return DF_TRUNCATED;
-	if (ip->version_ihl >> 4 != 4 || df_ihl(ip) < sizeof(*ip))
-		return DF_MALFORMED;
+		return DF_ASIDE(DF_TRUNCATED);
+	/* Version 4 and an ihl of 5 or more, in one comparison. */
+	if ((__u32)(ip->version_ihl - 0x45) > 0x4f - 0x45)
+		return DF_ASIDE(DF_MALFORMED);
 	if (ip->protocol != DF_IPPROTO_UDP)
-		return DF_NOT_UDP;
+		return DF_ASIDE(lacks.udp);
 	if (ip->frag_off_be & DF_IP_OFFSET)
-		return DF_FRAGMENT;
+		return DF_ASIDE(DF_FRAGMENT);
 	if (DF_HOST16(ip->tot_len_be) < df_ihl(ip) + sizeof(*udp))
-		return DF_MALFORMED;
+		return DF_ASIDE(DF_MALFORMED);
 	udp = at + df_ihl(ip);
 	if ((void *)(udp + 1) > pkt->data_end)
-		return DF_TRUNCATED;
+		return DF_ASIDE(DF_TRUNCATED);
 	pkt->ip = ip;
 	pkt->udp = udp;
 	pkt->room = DF_ROOM_ALL;
@@ -141,46 +178,79 @@ DF_INLINE __u32 df_equal(__u32 a, __u32 b)
 	return (__u32)(((__u64)(a ^ b) - 1) >> 63);
 }
 
+DF_INLINE __u32 df_is_tag(__be16 proto_be)
+{
+	return df_equal(proto_be, DF_BE16(ETH_P_8021Q)) | df_equal(proto_be, DF_BE16(ETH_P_8021AD));
+}
+
 /*
  * What follows an ethertype `proto_be`: at most two VLAN tags (802.1Q, 802.1ad), then IPv4. Behind the
  * first test the tags are stepped over by arithmetic: a branch for each number of tags would have the
  * verifier (seen on 6.18, clang 14) walk everything behind it three times, with VXLAN nine times.
  */
-DF_INLINE int df_parse_l3(struct df_pkt *pkt, void *at, __be16 proto_be)
+DF_INLINE int df_skip_tags(const struct df_pkt *pkt, void **at, __be16 proto_be,
+			   struct df_lacks lacks)
 {
 	if (proto_be == DF_BE16(ETH_P_IP))
-		return df_parse_ipv4(pkt, at);
+		return DF_GO_ON;
+	if (!df_is_tag(proto_be))
+		return DF_ASIDE(lacks.ipv4);
 	for (int i = 0; i < DF_VLAN_TAGS_MAX; i++) {
-		__u32 tag = df_equal(proto_be, DF_BE16(ETH_P_8021Q)) |
-			    df_equal(proto_be, DF_BE16(ETH_P_8021AD));
+		__u32 tag = df_is_tag(proto_be);
 
-		at += tag * sizeof(struct df_vlan);
-		if (at > pkt->data_end)
-			return DF_TRUNCATED;
+		*at += tag * sizeof(struct df_vlan);
+		if (*at > pkt->data_end)
+			return DF_ASIDE(DF_TRUNCATED);
 		if (tag)
-			proto_be = ((struct df_vlan *)at - 1)->proto_be;
+			proto_be = ((struct df_vlan *)*at - 1)->proto_be;
 	}
-	if (proto_be != DF_BE16(ETH_P_IP))
-		return DF_NOT_IPV4;
-	return df_parse_ipv4(pkt, at);
+	return proto_be == DF_BE16(ETH_P_IP) ? DF_GO_ON : DF_ASIDE(lacks.ipv4);
+}
+
+DF_INLINE int df_parse_l3(struct df_pkt *pkt, void *at, __be16 proto_be, struct df_lacks lacks)
+{
+	int ret = df_skip_tags(pkt, &at, proto_be, lacks);
+
+	return ret == DF_GO_ON ? df_parse_ipv4(pkt, at, lacks) : ret;
+}
+
+/*
+ * to, an even number of bytes behind `from`, at most max (2^n - 2), as if the verifier did not know how it
+ * came about (what is subtracted from a pointer is any number to it): it walks what follows once, and not
+ * again for each way that leads there.
+ */
+DF_INLINE void *df_forget(void *to, void *from, long max)
+{
+	long offset = to - from;
+
+	asm volatile("" : "+r"(offset));
+	return from + (offset & max);
 }
 
 DF_INLINE int df_parse_eth(struct df_pkt *pkt, void *at)
 {
 	struct df_eth *eth = at;
+	void *l3 = eth + 1;
+	int ret;
 
 	if ((void *)(eth + 1) > pkt->data_end)
-		return DF_TRUNCATED;
-	return df_parse_l3(pkt, eth + 1, eth->proto_be);
+		return DF_ASIDE(DF_TRUNCATED);
+	ret = df_skip_tags(pkt, &l3, eth->proto_be, DF_LACKS);
+	if (ret != DF_GO_ON)
+		return ret;
+	return df_parse_ipv4(pkt, df_forget(l3, at, DF_INNER_MAX), DF_LACKS);
 }
 
-/* Both return at the first hit: a flag carried to the end of the loop would more than double what the
+/* The first is mostly the only one. Both return at the first hit: a flag carried to the end of the loop would more than double what the
  * verifier walks. */
 DF_INLINE int df_port_known(const volatile struct df_policy *policy, __be16 dport_be)
 {
-	int n = policy->n_dport;
+	int n;
 
-	for (int i = 0; i < DF_PORTS_MAX && i < n; i++)
+	if (policy->dport_be[0] == dport_be)
+		return 1;
+	n = policy->n_dport;
+	for (int i = 1; i < DF_PORTS_MAX && i < n; i++)
 		if (policy->dport_be[i] == dport_be)
 			return 1;
 	return 0;
@@ -188,75 +258,87 @@ DF_INLINE int df_port_known(const volatile struct df_policy *policy, __be16 dpor
 
 DF_INLINE int df_vni_known(const volatile struct df_policy *policy, __u32 vni)
 {
-	int n = policy->n_vni;
+	int n;
 
-	for (int i = 0; i < DF_VNIS_MAX && i < n; i++)
+	if (policy->vni[0] == vni)
+		return 1;
+	n = policy->n_vni;
+	for (int i = 1; i < DF_VNIS_MAX && i < n; i++)
 		if (policy->vni[i] == vni)
 			return 1;
 	return n == 0;
 }
 
 /*
- * Behind the outer UDP header: VXLAN, then the inner frame. The inner headers must be inside the
- * outer datagram, not in what follows it in the frame: the kernel trims to that before it
- * decapsulates, and the outer UDP checksum covers that (P4).
+ * The outer headers, VXLAN, then the inner frame. The inner headers must be inside the outer datagram,
+ * not in what follows it in the frame: the kernel trims to that before it decapsulates, and the outer
+ * UDP checksum covers that (P4).
  */
-DF_INLINE int df_parse_vxlan(const volatile struct df_policy *policy, struct df_pkt *pkt)
+DF_INLINE int df_parse_vxlan(const volatile struct df_policy *policy, struct df_pkt *pkt, void *at,
+			     __be16 proto_be)
 {
-	struct df_ipv4 *outer_ip = pkt->ip;
-	struct df_udp *outer = pkt->udp;
-	struct df_vxlan *vxlan = (void *)(outer + 1);
-	long used, held;
-	int ret;
+	/* Anything that cannot carry VXLAN is "not VXLAN", whichever header said so. */
+	int ret = df_parse_l3(pkt, at, proto_be, (struct df_lacks){ DF_NOT_VXLAN, DF_NOT_VXLAN });
+	struct df_vxlan *vxlan;
+	struct df_udp *outer;
+	long held;
 
-	if (outer->dport_be != DF_BE16(VXLAN_PORT))
-		return DF_NOT_VXLAN;
-	if ((void *)(vxlan + 1) > pkt->data_end)
-		return DF_TRUNCATED;
-	if (!(DF_HOST32(vxlan->flags_be) & 0x08000000))
-		return DF_NOT_VXLAN;
-	if (!df_vni_known(policy, DF_HOST32(vxlan->vni_be) >> 8))
-		return DF_OTHER_VNI;
-	ret = df_parse_eth(pkt, vxlan + 1);
 	if (ret != DF_GO_ON)
 		return ret;
-	used = (void *)pkt->udp - (void *)outer;
-	held = (long)DF_HOST16(outer_ip->tot_len_be) - (long)df_ihl(outer_ip);
+	outer = pkt->udp;
+	vxlan = (void *)(outer + 1);
+	if (outer->dport_be != DF_BE16(VXLAN_PORT))
+		return DF_ASIDE(DF_NOT_VXLAN);
+	if ((void *)(vxlan + 1) > pkt->data_end)
+		return DF_ASIDE(DF_TRUNCATED);
+	if (!(DF_HOST32(vxlan->flags_be) & 0x08000000))
+		return DF_ASIDE(DF_NOT_VXLAN);
+	if (!df_vni_known(policy, DF_HOST32(df_load32(&vxlan->vni_be)) >> 8))
+		return DF_ASIDE(DF_OTHER_VNI);
+	held = DF_HOST16(pkt->ip->tot_len_be) - (long)df_ihl(pkt->ip);
 	if (held > DF_HOST16(outer->len_be))
 		held = DF_HOST16(outer->len_be);
-	pkt->room = held - used;
+	held += (void *)outer - at;
+	ret = df_parse_eth(pkt, df_forget(vxlan + 1, at, DF_OUTER_MAX));
+	if (ret != DF_GO_ON)
+		return ret;
+	pkt->room = held - ((void *)pkt->udp - at);
 	if (pkt->room < (long)sizeof(*outer))
-		return DF_TRUNCATED;
+		return DF_ASIDE(DF_TRUNCATED);
 	return DF_GO_ON;
 }
 
 /*
- * Does the packet match the policy? at: the first byte behind an ethertype of proto_be (network
+ * The UDP packet that the policy looks at. at: the first byte behind an ethertype of proto_be (network
  * order): the XDP program passes what follows the Ethernet header, the NFQUEUE handler its payload.
- * DF_GO_ON: it does, DF is set, pkt->ip and pkt->udp are valid.
+ * DF_GO_ON: there is one, pkt->ip and pkt->udp are valid.
  */
+DF_INLINE int df_parse(const volatile struct df_policy *policy, struct df_pkt *pkt, void *at,
+		       __be16 proto_be)
+{
+	return policy->encap == DF_ENCAP_VXLAN ? df_parse_vxlan(policy, pkt, at, proto_be)
+					       : df_parse_l3(pkt, at, proto_be, DF_LACKS);
+}
+
+/* Does the policy want that packet to be handled? DF_GO_ON: it does, and DF is set. */
+DF_INLINE int df_match_udp(const volatile struct df_policy *policy, const struct df_pkt *pkt)
+{
+	if (!df_port_known(policy, pkt->udp->dport_be))
+		return DF_ASIDE(DF_OTHER_PORT);
+	if (!(pkt->ip->frag_off_be & DF_IP_DF))
+		return DF_ASIDE(DF_NO_DF);
+	if (policy->min_len && DF_HOST16(pkt->ip->tot_len_be) < policy->min_len)
+		return DF_ASIDE(DF_BELOW_MIN);
+	return DF_GO_ON;
+}
+
+/* Both. */
 DF_INLINE int df_match(const volatile struct df_policy *policy, struct df_pkt *pkt, void *at,
 		       __be16 proto_be)
 {
-	int ret = df_parse_l3(pkt, at, proto_be);
+	int ret = df_parse(policy, pkt, at, proto_be);
 
-	if (policy->encap == DF_ENCAP_VXLAN) {
-		/* Outer: anything that cannot carry VXLAN is "not VXLAN", whichever header said so.
-		 */
-		if (ret == DF_NOT_IPV4 || ret == DF_NOT_UDP)
-			return DF_NOT_VXLAN;
-		if (ret == DF_GO_ON)
-			ret = df_parse_vxlan(policy, pkt);
-	}
-	if (ret != DF_GO_ON)
-		return ret;
-	if (!df_port_known(policy, pkt->udp->dport_be))
-		return DF_OTHER_PORT;
-	if (!(pkt->ip->frag_off_be & DF_IP_DF))
-		return DF_NO_DF;
-	if (DF_HOST16(pkt->ip->tot_len_be) < policy->min_len)
-		return DF_BELOW_MIN;
-	return DF_GO_ON;
+	return ret == DF_GO_ON ? df_match_udp(policy, pkt) : ret;
 }
 
 /* Of the reasons of df_match(): those of a packet whose UDP header was found, in pkt->ip and pkt->udp. */
@@ -291,25 +373,27 @@ DF_INLINE __u64 df_flow_hash(const struct df_pkt *pkt)
  * Is this matching packet in the share? now: jiffies64. nth: this CPU's counter. A kind that is not
  * known selects nothing (fail open). Flows selected at P percent stay selected at every larger P.
  */
-DF_INLINE int df_select(const struct df_ctl *ctl, __u64 now, __u32 *nth, const struct df_pkt *pkt)
+DF_INLINE int df_select(const volatile struct df_ctl *ctl, __u64 now, __u32 *nth,
+			const struct df_pkt *pkt)
 {
-	__u32 kind = ctl->share_kind;
+	__u32 kind = ctl->share_kind, n = ctl->share_n;
+	__u64 deadline = ctl->deadline;
 
 	if (kind == DF_SHARE_NONE)
-		return DF_NOT_SELECTED;
-	if (ctl->deadline && now >= ctl->deadline)
-		return DF_LEASE_EXPIRED;
+		return DF_ASIDE(DF_NOT_SELECTED);
+	if (deadline && now >= deadline)
+		return DF_ASIDE(DF_LEASE_EXPIRED);
 	if (kind == DF_SHARE_ALL)
 		return DF_GO_ON;
-	if (kind == DF_SHARE_NTH && ctl->share_n) {
-		if (++*nth < ctl->share_n)
-			return DF_NOT_SELECTED;
+	if (kind == DF_SHARE_NTH && n) {
+		if (++*nth < n)
+			return DF_ASIDE(DF_NOT_SELECTED);
 		*nth = 0;
 		return DF_GO_ON;
 	}
-	if (kind == DF_SHARE_FLOW && (__u32)df_flow_hash(pkt) < ctl->share_n)
+	if (kind == DF_SHARE_FLOW && (__u32)df_flow_hash(pkt) < n)
 		return DF_GO_ON;
-	return DF_NOT_SELECTED;
+	return DF_ASIDE(DF_NOT_SELECTED);
 }
 
 /*
@@ -333,10 +417,6 @@ DF_INLINE __u32 df_jhash(__u32 x, __u32 y, __u32 z)
 	return c;
 }
 
-struct DF_WIRE __attribute__((may_alias)) df_two_words {
-	__u32 first, second;
-};
-
 /*
  * Is this UDP packet one of those to be compared? Chosen by content that neither path changes, so that
  * the rule behind both (rules/nft.h) chooses the same packets: total length and ID, or, where IDs are
@@ -346,40 +426,41 @@ struct DF_WIRE __attribute__((may_alias)) df_two_words {
 DF_INLINE int df_sampled(const volatile struct df_policy *policy, __u32 max,
 			 const struct df_pkt *pkt)
 {
-	const struct df_two_words *head = (const void *)pkt->ip;
-	const struct df_two_words *key = (const void *)(pkt->udp + 1);
+	const void *key = pkt->udp + 1;
 	__u32 tot_len = DF_HOST16(pkt->ip->tot_len_be);
-	__u32 word = head->first, y, z;
+	__u32 word = df_load32((const void *)pkt->ip + (policy->ip_id == DF_IP_ID_ASSIGN ? 0 : 2));
+	__u32 y, z;
 
-	if (policy->ip_id != DF_IP_ID_ASSIGN)
-		word = ((const struct df_two_words *)&pkt->ip->tot_len_be)->first;
 	if (tot_len > DF_SAMPLE_MAX)
 		return 0;
 	if (DF_HOST16(pkt->udp->len_be) < sizeof(*pkt->udp) + 8) {
 		y = pkt->ip->saddr_be;
-		z = ((const struct df_two_words *)pkt->udp)->first;
+		z = df_load32(pkt->udp);
 	} else {
-		if (tot_len < df_ihl(pkt->ip) + sizeof(*pkt->udp) + 8 ||
-		    (const void *)(key + 1) > pkt->data_end)
+		if (tot_len < df_ihl(pkt->ip) + sizeof(*pkt->udp) + 8 || key + 8 > pkt->data_end)
 			return 0;
-		y = key->first;
-		z = key->second;
+		y = df_load32(key);
+		z = df_load32(key + 4);
 	}
 	return df_jhash(word, y, z) <= max;
 }
 
 /*
- * The checksum after one 16-bit word changed from old to new: HC' = ~(~HC + ~m + m'), RFC 1624
- * eqn. 3. One's-complement sums do not depend on byte order (RFC 1071), so all three are used as
- * they stand in the packet.
+ * The checksum after its words' sum rose by `word`: HC' = ~(~HC + word), RFC 1624 eqn. 3.
+ * One's-complement sums do not depend on byte order (RFC 1071), so all of it is used as it stands in the
+ * packet.
  */
+DF_INLINE __u16 df_csum_add(__u16 check, __u16 word)
+{
+	__u32 sum = (__u32)(__u16)~check + word;
+
+	return (__u16) ~(sum + (sum >> 16));
+}
+
+/* And after one 16-bit word changed from old to new: by ~old + new. */
 DF_INLINE __u16 df_csum_update(__u16 check, __u16 old, __u16 new)
 {
-	__u32 sum = (__u16)~check + (__u32)(__u16)~old + new;
-
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (__u16)~sum;
+	return df_csum_add(df_csum_add(check, (__u16)~old), new);
 }
 
 /*
@@ -413,7 +494,8 @@ DF_INLINE enum df_reason df_rewrite(const volatile struct df_policy *policy, str
 	__be16 old = ip->frag_off_be;
 	__be16 new = (__be16)(old & ~DF_IP_DF);
 
-	ip->check = df_csum_update(ip->check, old, new);
+	/* ~old + new is the same for every old that has DF. */
+	ip->check = df_csum_add(ip->check, (__u16)~DF_IP_DF);
 	ip->frag_off_be = new;
 	/* Never a fragment's ID: its other fragments carry no ports and keep theirs (RFC 791
 	 * reassembly). */

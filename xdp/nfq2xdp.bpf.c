@@ -13,13 +13,8 @@
 
 const volatile struct df_policy policy;
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct df_ctl);
-} ctl SEC(".maps");
+/* Run-time control. A variable: it is read without a look-up. Its map is an array of one entry. */
+volatile struct df_ctl ctl SEC(".data.ctl");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -41,23 +36,27 @@ struct {
 	__array(values, struct ring);
 } samples SEC(".maps");
 
-/* Does this kernel have bpf_xdp_load_bytes()? From 5.18 on, as frames of several pages. */
-const volatile bool load_bytes SEC(".rodata.kernel");
+const volatile struct {
+	__u32 zero; /* the key of maps of one entry; on the stack it costs three instructions more */
+	bool load_bytes; /* does this kernel have bpf_xdp_load_bytes()? From 5.18 on, as frags */
+} kernel SEC(".rodata.kernel");
+
+#define ZERO ((const void *)&kernel.zero)
 
 /* A ring's record has a constant size, and a frame has not: a macro, for one of each of a few sizes. */
-#define SHOW_AS(size)                                                               \
-	do {                                                                        \
-		record = bpf_ringbuf_reserve(ring, sizeof(*record) + (size), 0);    \
-		if (!record)                                                        \
-			return 0;                                                   \
-		*record = sample;                                                   \
-		failed = load_bytes ? bpf_xdp_load_bytes(ctx, 0, record + 1, len)   \
-				    : bpf_probe_read_kernel(record + 1, len, data); \
-		if (failed)                                                         \
-			bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);              \
-		else                                                                \
-			bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);               \
-		return 1;                                                           \
+#define SHOW_AS(size)                                                                      \
+	do {                                                                               \
+		record = bpf_ringbuf_reserve(ring, sizeof(*record) + (size), 0);           \
+		if (!record)                                                               \
+			return 0;                                                          \
+		*record = sample;                                                          \
+		failed = kernel.load_bytes ? bpf_xdp_load_bytes(ctx, 0, record + 1, len)   \
+					   : bpf_probe_read_kernel(record + 1, len, data); \
+		if (failed)                                                                \
+			bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);                     \
+		else                                                                       \
+			bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);                      \
+		return 1;                                                                  \
 	} while (0)
 
 /*
@@ -75,15 +74,14 @@ __attribute__((noinline)) int n2x_show(struct xdp_md *ctx, __u32 len, __u32 ip_a
 	};
 	void *data = (void *)(long)ctx->data;
 	struct df_sample *record;
-	const __u32 zero = 0;
-	void *ring = bpf_map_lookup_elem(&samples, &zero);
+	void *ring = bpf_map_lookup_elem(&samples, ZERO);
 	long failed;
 
 	if (!ring)
 		return 0;
 	/* bpf_probe_read_kernel() does not know where the frame ends. */
 	if (len < sizeof(struct df_ipv4) ||
-	    (!load_bytes && data + len > (void *)(long)ctx->data_end))
+	    (!kernel.load_bytes && data + len > (void *)(long)ctx->data_end))
 		return 1;
 	if (len <= 256)
 		SHOW_AS(256);
@@ -99,48 +97,57 @@ __attribute__((noinline)) int n2x_show(struct xdp_md *ctx, __u32 len, __u32 ip_a
 static __always_inline void show(struct xdp_md *ctx, const struct df_pkt *pkt, int reason,
 				 struct df_stats *count)
 {
-	__u32 ip_at = (__u32)((void *)pkt->ip - pkt->data);
+	__u32 ip_at = (__u32)((void *)pkt->ip - (void *)(long)ctx->data);
 
 	if (!n2x_show(ctx, ip_at + DF_HOST16(pkt->ip->tot_len_be), ip_at,
 		      reason == DF_GO_ON ? DF_CLEARED : (__u32)reason))
 		count->unshown++;
 }
 
+static __always_inline int decide(const struct df_pkt *pkt, struct df_stats *count)
+{
+	int reason = df_match_udp(&policy, pkt);
+
+	return reason == DF_GO_ON ? df_select(&ctl, bpf_jiffies64(), &count->nth, pkt) : reason;
+}
+
+/* The same while somebody looks. Asked before it is decided, so that the verifier walks that once. */
+static __always_inline int decide_shown(struct xdp_md *ctx, const struct df_pkt *pkt,
+					struct df_stats *count, __u64 until)
+{
+	bool shown = until > bpf_jiffies64() && df_sampled(&policy, ctl.sample_max, pkt);
+	int reason = decide(pkt, count);
+
+	if (shown)
+		show(ctx, pkt, reason, count);
+	return reason;
+}
+
 static __always_inline int handle(struct xdp_md *ctx)
 {
-	struct df_pkt pkt = {
-		.data = (void *)(long)ctx->data,
-		.data_end = (void *)(long)ctx->data_end,
-	};
-	struct df_eth *eth = pkt.data;
+	struct df_eth *eth = (void *)(long)ctx->data;
 	struct df_stats *count;
-	struct df_ctl *control;
-	__u32 zero = 0;
+	struct df_pkt pkt;
+	__u64 until;
 	int reason;
 
+	/* And no more of pkt: whatever is set here is written on every packet's way. */
+	pkt.data_end = (void *)(long)ctx->data_end;
 	/* The first thing, so that nothing is ever done without being counted (abi I2). */
-	count = bpf_map_lookup_elem(&stats, &zero);
+	count = bpf_map_lookup_elem(&stats, ZERO);
 	if (!count)
 		return XDP_PASS;
 	if ((void *)(eth + 1) > pkt.data_end) {
 		count->reason[DF_TRUNCATED]++;
 		return XDP_PASS;
 	}
-	reason = df_match(&policy, &pkt, eth + 1, eth->proto_be);
-	if (reason == DF_GO_ON || df_is_udp(reason)) {
-		control = bpf_map_lookup_elem(&ctl, &zero);
-		if (!control) {
-			count->reason[DF_ERROR]++;
-			return XDP_PASS;
-		}
-		if (reason == DF_GO_ON)
-			reason = df_select(control, bpf_jiffies64(), &count->nth, &pkt);
-		if (control->sample_until && control->sample_until > bpf_jiffies64() &&
-		    df_sampled(&policy, control->sample_max, &pkt))
-			show(ctx, &pkt, reason, count);
-		if (reason == DF_GO_ON)
-			reason = (int)df_rewrite(&policy, &pkt);
-	}
+	reason = df_parse(&policy, &pkt, eth + 1, eth->proto_be);
+	if (reason == DF_GO_ON)
+		reason = __builtin_expect((until = ctl.sample_until) != 0, 0)
+				 ? decide_shown(ctx, &pkt, count, until)
+				 : decide(&pkt, count);
+	if (reason == DF_GO_ON)
+		reason = (int)df_rewrite(&policy, &pkt);
 	if (reason >= 0 && reason < DF_REASON_MAX)
 		count->reason[reason]++;
 	return XDP_PASS;

@@ -43,9 +43,9 @@ int xdp_load(const struct policy *policy, bool linear, bool frags, struct nfq2xd
 	bpf_program__set_autoload(skel->progs.n2x_xdp_frags, frags);
 	bpf_program__set_autoload(skel->progs.n2x_pass_frags, frags);
 	memcpy((void *)&skel->rodata->policy, &policy->df, sizeof(policy->df));
-	skel->rodata_kernel->load_bytes =
+	skel->rodata_kernel->kernel.load_bytes =
 		libbpf_probe_bpf_helper(BPF_PROG_TYPE_XDP, BPF_FUNC_xdp_load_bytes, NULL) == 1;
-	ret = reuse(policy->interface, "ctl", skel->maps.ctl);
+	ret = reuse(policy->interface, "ctl", skel->maps.data_ctl);
 	if (ret == 0)
 		ret = reuse(policy->interface, "stats", skel->maps.stats);
 	if (ret == 0)
@@ -122,6 +122,6 @@ int xdp_load_pin(const char *instance, const struct nfq2xdp *skel, struct err *e
 	if (ret == 0)
 		ret = replace(instance, "pass", pass, err);
 	if (ret == 0)
-		ret = replace(instance, "ctl", bpf_map__fd(skel->maps.ctl), err);
+		ret = replace(instance, "ctl", bpf_map__fd(skel->maps.data_ctl), err);
 	return ret;
 }

@@ -230,7 +230,7 @@ static int init_ctl(const struct nfq2xdp *skel, uint32_t generation, struct err 
 	const uint32_t zero = 0;
 
 	ctl.hz = xdp_ctl_measure_hz(bpf_program__fd(skel->progs.n2x_clock));
-	if (bpf_map_update_elem(bpf_map__fd(skel->maps.ctl), &zero, &ctl, BPF_ANY) < 0)
+	if (bpf_map_update_elem(bpf_map__fd(skel->maps.data_ctl), &zero, &ctl, BPF_ANY) < 0)
 		return err_set(err, N2X_SYSTEM, "cannot write the control map: %s",
 			       strerror(errno));
 	return 0;

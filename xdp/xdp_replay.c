@@ -36,7 +36,7 @@ static struct nfq2xdp *load(const struct df_policy *policy, bool frags)
 	memcpy((void *)&skel->rodata->policy, policy, sizeof(*policy));
 	ret = nfq2xdp__load(skel);
 	if (ret == 0)
-		ret = bpf_map_update_elem(bpf_map__fd(skel->maps.ctl), &zero, &ctl, BPF_ANY);
+		ret = bpf_map_update_elem(bpf_map__fd(skel->maps.data_ctl), &zero, &ctl, BPF_ANY);
 	errno = -ret;
 	return ret ? NULL : TAKE_PTR(skel);
 }

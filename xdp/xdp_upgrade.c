@@ -261,7 +261,7 @@ static int take_over(struct upgrade *up, const struct versions *v, struct err *e
 /* The control word of a map that is new: it was another layout that was attached. */
 static int init_ctl(const struct nfq2xdp *skel, uint32_t generation, struct err *err)
 {
-	int fd = bpf_map__fd(skel->maps.ctl);
+	int fd = bpf_map__fd(skel->maps.data_ctl);
 	const uint32_t zero = 0;
 	struct df_ctl ctl;
 

@@ -68,10 +68,9 @@ int bench_gen(struct xdp_md *ctx)
 	union bench_frame *frame = (void *)(long)ctx->data;
 	const struct bench_cfg *c;
 	struct bench_gen *gen;
-	__u32 zero = 0;
 
-	c = bpf_map_lookup_elem(&conf, &zero);
-	gen = bpf_map_lookup_elem(&gen_state, &zero);
+	c = bpf_map_lookup_elem(&conf, ZERO);
+	gen = bpf_map_lookup_elem(&gen_state, ZERO);
 	if (!c || !gen || (void *)(frame + 1) > (void *)(long)ctx->data_end)
 		return XDP_ABORTED;
 	if (!due(c, gen))
@@ -101,10 +100,10 @@ int bench_sink(struct xdp_md *ctx)
 {
 	const union bench_frame *frame = (void *)(long)ctx->data;
 	struct bench_sink *sink;
-	__u32 zero = 0, slot;
+	__u32 slot;
 	__u64 *sample;
 
-	sink = bpf_map_lookup_elem(&sink_state, &zero);
+	sink = bpf_map_lookup_elem(&sink_state, ZERO);
 	if (!sink)
 		return XDP_ABORTED;
 	if ((void *)(frame + 1) > (void *)(long)ctx->data_end || frame->at.magic != BENCH_MAGIC) {
@@ -154,17 +153,14 @@ int bench_tc(struct __sk_buff *skb)
 	};
 	struct df_eth *eth = pkt.data;
 	struct df_stats *count;
-	struct df_ctl *control;
-	__u32 zero = 0;
 	int reason;
 
-	count = bpf_map_lookup_elem(&stats, &zero);
-	control = bpf_map_lookup_elem(&ctl, &zero);
-	if (!count || !control || (void *)(eth + 1) > pkt.data_end)
+	count = bpf_map_lookup_elem(&stats, ZERO);
+	if (!count || (void *)(eth + 1) > pkt.data_end)
 		return TC_ACT_OK;
 	reason = df_match(&policy, &pkt, eth + 1, eth->proto_be);
 	if (reason == DF_GO_ON)
-		reason = df_select(control, bpf_jiffies64(), &count->nth, &pkt);
+		reason = df_select(&ctl, bpf_jiffies64(), &count->nth, &pkt);
 	if (reason == DF_GO_ON)
 		reason = (int)df_rewrite(&policy, &pkt);
 	if (reason >= 0 && reason < DF_REASON_MAX)
@@ -184,9 +180,8 @@ static __always_inline bool refilled(struct xdp_md *ctx)
 {
 	const struct bench_refill *r;
 	struct df_ipv4 *ip;
-	__u32 zero = 0;
 
-	r = bpf_map_lookup_elem(&refill, &zero);
+	r = bpf_map_lookup_elem(&refill, ZERO);
 	if (!r || r->at > 128)
 		return false;
 	ip = (void *)(long)ctx->data + r->at;

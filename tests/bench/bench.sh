@@ -62,7 +62,7 @@ bench_up() {
 		lab_forwarding || return
 	# struct df_ctl: share all, a lease without end, nothing else.
 	# shellcheck disable=SC2046
-	bpftool map update pinned $PINS/ctl key hex 00 00 00 00 \
+	bpftool map update pinned $PINS/_data_ctl key hex 00 00 00 00 \
 		value hex 03 00 00 00 00 00 00 00 ff ff ff ff ff ff ff ff $(printf '00 %.0s' {1..48})
 }
 

@@ -161,15 +161,15 @@ static void open_ring(struct loaded *l)
 static void set_constants(const struct loaded *l)
 {
 	const struct df_policy *policy = &vector_policies[l->packet->policy];
-	const bool yes = true;
 	struct bpf_map *map;
+	size_t size;
 
 	bpf_object__for_each_map(map, l->object)
 	{
 		const char *name = bpf_map__name(map);
 
 		if (strstr(name, ".rodata.kernel"))
-			bpf_map__set_initial_value(map, &yes, sizeof(yes));
+			((bool *)bpf_map__initial_value(map, &size))[4] = true; /* load_bytes */
 		else if (strstr(name, ".rodata"))
 			bpf_map__set_initial_value(map, policy, sizeof(*policy));
 	}
@@ -199,8 +199,8 @@ static void load_row(struct loaded *l, const struct row *row, const char *path)
 	l->prog = bpf_program__fd(prog);
 	l->stats = bpf_object__find_map_fd_by_name(object, "stats");
 	l->refill = bpf_object__find_map_fd_by_name(object, "refill");
-	if (bpf_map_update_elem(bpf_object__find_map_fd_by_name(object, "ctl"), &zero, &row->ctl,
-				BPF_ANY) < 0)
+	if (bpf_map_update_elem(bpf_object__find_map_fd_by_name(object, ".data.ctl"), &zero,
+				&row->ctl, BPF_ANY) < 0)
 		err(1, "ctl");
 	if (row->ctl.sample_max)
 		open_ring(l);

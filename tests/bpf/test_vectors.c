@@ -59,7 +59,7 @@ static struct nfq2xdp *load_with(const struct df_policy *policy, bool frags, boo
 	if (!skel)
 		return NULL;
 	skel->rodata->policy = *policy;
-	skel->rodata_kernel->load_bytes = load_bytes;
+	skel->rodata_kernel->kernel.load_bytes = load_bytes;
 	bpf_program__set_autoload(skel->progs.n2x_xdp_frags, frags);
 	bpf_program__set_autoload(skel->progs.n2x_pass_frags, frags);
 	errno = -nfq2xdp__load(skel);
@@ -75,7 +75,7 @@ static void set_ctl(const struct nfq2xdp *skel, struct df_ctl ctl)
 {
 	__u32 zero = 0;
 
-	assert_int_equal(bpf_map_update_elem(bpf_map__fd(skel->maps.ctl), &zero, &ctl, BPF_ANY), 0);
+	assert_int_equal(bpf_map_update_elem(bpf_map__fd(skel->maps.data_ctl), &zero, &ctl, BPF_ANY), 0);
 }
 
 static struct nfq2xdp *load_all(enum vector_policy policy)
@@ -607,7 +607,7 @@ static long load_and_count(const struct df_policy *policy, const char *name)
 
 	assert_non_null(skel);
 	skel->rodata->policy = *policy;
-	skel->rodata_kernel->load_bytes = frags_known;
+	skel->rodata_kernel->kernel.load_bytes = frags_known;
 	bpf_program__set_autoload(skel->progs.n2x_xdp_frags, frags_known);
 	bpf_program__set_autoload(skel->progs.n2x_pass_frags, frags_known);
 	prog = bpf_object__find_program_by_name(skel->obj, name);

@@ -9,11 +9,11 @@ dir=$BUILD/faults/defect-$1
 file=xdp/nfq2xdp.bpf.c
 case $1 in
 checksum) script='s/reason = (int)df_rewrite(&policy, &pkt);/{ reason = (int)df_rewrite(\&policy, \&pkt); pkt.ip->check ^= 1; }/' ;;
-vlan) script='s/reason = df_match(&policy, &pkt, eth + 1, eth->proto_be);/reason = eth->proto_be == DF_BE16(ETH_P_8021Q) ? DF_NOT_IPV4 : df_match(\&policy, \&pkt, eth + 1, eth->proto_be);/' ;;
+vlan) script='s/df_parse(&policy, &pkt, eth + 1, eth->proto_be);/eth->proto_be == DF_BE16(ETH_P_8021Q) ? DF_NOT_IPV4 : &/' ;;
 aborted) script='/count->reason\[reason\]++;/a\	if (reason == DF_CLEARED) return XDP_ABORTED;' ;;
 lost) script='/count->reason\[reason\]++;/a\	if (reason == DF_CLEARED \&\& count->reason[DF_CLEARED] % 1000 == 0) return XDP_DROP;' ;;
-port) script='/reason = df_match(&policy/a\	if (reason == DF_OTHER_PORT) reason = DF_GO_ON;' ;;
-disobeys) script='s/bpf_jiffies64(), &count->nth, &pkt)/bpf_jiffies64(), \&count->nth, \&pkt) == DF_MALFORMED ? DF_ERROR : DF_GO_ON/' ;;
+port) script='/reason = df_match_udp(&policy/a\	if (reason == DF_OTHER_PORT) reason = DF_GO_ON;' ;;
+disobeys) script='s/df_select(&ctl, bpf_jiffies64(), &count->nth, pkt)/& == DF_MALFORMED ? DF_ERROR : DF_GO_ON/' ;;
 uncounted) script='s/if (reason >= 0 && reason < DF_REASON_MAX)/if (reason >= 0 \&\& reason < DF_REASON_MAX \&\& reason != DF_NOT_SELECTED)/' ;;
 harmless) script='s/int reason;/int reason; volatile int other = 1; (void)other;/' ;;
 swap) script='s/^\tif (queue->n_out \&\& send_verdicts/\tif (queue->n_out > 1) {\n\t\tstruct iovec first = queue->out[0];\n\n\t\tqueue->out[0] = queue->out[1];\n\t\tqueue->out[1] = first;\n\t}\n&/' file=nfq-fallback/nfq_queue.c ;;

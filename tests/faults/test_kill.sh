@@ -81,7 +81,7 @@ find_share() {
 			maps=${maps#*'"map_ids":['}
 			for map in ${maps//[],]/ }; do
 				[[ $map =~ ^[0-9]+$ ]] || break
-				[[ $(bpftool -j map show id "$map") != *'"name":"ctl"'* ]] || CTL_OF[$id]=$map
+				[[ $(bpftool -j map show id "$map") != *'"name":".data.ctl"'* ]] || CTL_OF[$id]=$map
 			done
 		fi
 		[[ $(bpftool -j map lookup id "${CTL_OF[$id]}" key 0 0 0 0) =~ \"share_kind\":([0-9]+),\"share_n\":([0-9]+) ]]
