@@ -2,6 +2,7 @@
 #include "nfq-fallback/nfq_queue.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -22,13 +23,25 @@
 #define SEND_BYTES   32768 /* verdicts are sent once there is more than this of them */
 #define RCVBUF_BYTES (NFQ_QUEUE_LENGTH * 8 * 1024) /* the kernel doubles it: 16 KiB each */
 
-#define VERDICT_BYTES                                                              \
-	(MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(struct nfgenmsg)) + MNL_ATTR_HDRLEN + \
-	 MNL_ALIGN(sizeof(struct nfqnl_msg_verdict_hdr)))
+/* What a message of the kernel begins with. */
+struct head {
+	struct nlmsghdr nlh;
+	struct nfgenmsg nfg;
+};
+
+/* A verdict without payload. */
+struct verdict {
+	struct head head;
+	struct nlattr attr;
+	struct nfqnl_msg_verdict_hdr hdr;
+};
+
+static_assert(sizeof(struct verdict) == 32, "no padding");
 
 struct nfq_queue {
 	struct mnl_socket *nl;
 	uint16_t num;
+	struct verdict accept; /* all of it but the packet's id */
 	uint32_t last_id; /* of the last packet seen */
 	nfq_queue_fn *handle;
 	void *ctx;
@@ -56,11 +69,11 @@ static void send_alone(struct nfq_queue *queue, struct iovec *verdict, enum df_r
 {
 	struct nlmsghdr *nlh = verdict->iov_base;
 
-	if (send_verdicts(queue, verdict, 1) >= 0 || nlh->nlmsg_len == VERDICT_BYTES)
+	if (send_verdicts(queue, verdict, 1) >= 0 || nlh->nlmsg_len == sizeof(struct verdict))
 		return;
 	nfq_not_changed(queue->stats, reason);
-	nlh->nlmsg_len = VERDICT_BYTES;
-	verdict->iov_len = VERDICT_BYTES;
+	nlh->nlmsg_len = sizeof(struct verdict);
+	verdict->iov_len = sizeof(struct verdict);
 	send_verdicts(queue, verdict, 1);
 }
 
@@ -77,18 +90,18 @@ static void flush(struct nfq_queue *queue)
  * Written over the message that it answers. With a payload it ends where the payload attribute begins,
  * which is the same in both directions: so nothing is copied.
  */
-static void add_verdict(struct nfq_queue *queue, uint32_t id, void *message, struct nlattr *payload,
-			enum df_reason reason)
+static void add_verdict(struct nfq_queue *queue, uint32_t id_be, void *message,
+			struct nlattr *payload, enum df_reason reason)
 {
-	char *at = payload ? (char *)payload - VERDICT_BYTES : message;
-	struct nlmsghdr *nlh = nfq_nlmsg_put(at, NFQNL_MSG_VERDICT, queue->num);
+	struct verdict *verdict = payload ? (struct verdict *)payload - 1 : message;
 
-	nfq_nlmsg_verdict_put(nlh, (int)id, NF_ACCEPT);
+	*verdict = queue->accept;
+	verdict->hdr.id = id_be;
 	if (payload)
-		nlh->nlmsg_len += MNL_ALIGN(payload->nla_len);
-	queue->out[queue->n_out] = (struct iovec){ nlh, nlh->nlmsg_len };
+		verdict->head.nlh.nlmsg_len += NLA_ALIGN(payload->nla_len);
+	queue->out[queue->n_out] = (struct iovec){ verdict, verdict->head.nlh.nlmsg_len };
 	queue->reason[queue->n_out++] = reason;
-	queue->out_bytes += nlh->nlmsg_len;
+	queue->out_bytes += verdict->head.nlh.nlmsg_len;
 	if (queue->n_out == NFQ_BATCH || queue->out_bytes > SEND_BYTES)
 		flush(queue);
 }
@@ -100,31 +113,62 @@ static enum df_reason handle_df(void *ctx, const struct nfq_packet *pkt)
 	return nfq_handle(queue->policy, queue->stats, pkt);
 }
 
+/* The attributes that are needed, each wholly within the message; NULL: it has none. */
+struct found {
+	struct nlattr *packet, *payload, *cap_len;
+};
+
+static struct found find(struct nlmsghdr *nlh)
+{
+	char *at = (char *)nlh + sizeof(struct head), *end = (char *)nlh + nlh->nlmsg_len;
+	struct found found = { 0 };
+
+	while (end - at >= NLA_HDRLEN) {
+		struct nlattr *attr = (void *)at;
+
+		if (attr->nla_len < NLA_HDRLEN || attr->nla_len > end - at)
+			break;
+		switch (attr->nla_type & NLA_TYPE_MASK) {
+		case NFQA_PACKET_HDR:
+			if (attr->nla_len >= NLA_HDRLEN + sizeof(struct nfqnl_msg_packet_hdr))
+				found.packet = attr;
+			break;
+		case NFQA_PAYLOAD:
+			found.payload = attr;
+			break;
+		case NFQA_CAP_LEN:
+			found.cap_len = attr;
+			break;
+		}
+		at += NLA_ALIGN(attr->nla_len);
+	}
+	return found;
+}
+
 static int handle_message(struct nfq_queue *queue, struct nlmsghdr *nlh)
 {
-	struct nlattr *attr[NFQA_MAX + 1] = { 0 };
 	const struct nfqnl_msg_packet_hdr *hdr;
-	struct nfq_packet pkt = { .whole = true };
+	struct nfq_packet pkt = { .payload = nlh };
 	enum df_reason reason;
+	struct found found;
 
 	if (nlh->nlmsg_type != (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET))
 		return 0;
-	if (nfq_nlmsg_parse(nlh, attr) < 0 || !attr[NFQA_PACKET_HDR])
+	found = find(nlh);
+	if (!found.packet)
 		return 0;
-	hdr = mnl_attr_get_payload(attr[NFQA_PACKET_HDR]);
+	hdr = (void *)((char *)found.packet + NLA_HDRLEN);
 	queue->last_id = ntohl(hdr->packet_id);
 	pkt.hw_protocol_be = hdr->hw_protocol;
-	pkt.payload = nlh;
-	if (attr[NFQA_PAYLOAD]) {
-		pkt.payload = mnl_attr_get_payload(attr[NFQA_PAYLOAD]);
-		pkt.len = mnl_attr_get_payload_len(attr[NFQA_PAYLOAD]);
+	if (found.payload) {
+		pkt.payload = (char *)found.payload + NLA_HDRLEN;
+		pkt.len = found.payload->nla_len - (size_t)NLA_HDRLEN;
 	}
 	/* The kernel puts the payload last: there is room in front of it. Behind a bridge there may be none. */
-	pkt.whole = !attr[NFQA_CAP_LEN] &&
-		    (!pkt.len || (char *)pkt.payload >= (char *)nlh + VERDICT_BYTES);
+	pkt.whole = !found.cap_len &&
+		    (!pkt.len || (char *)found.payload >= (char *)nlh + sizeof(struct verdict));
 	reason = queue->handle(queue->ctx, &pkt);
-	add_verdict(queue, queue->last_id, nlh, nfq_changed(reason) ? attr[NFQA_PAYLOAD] : NULL,
-		    reason);
+	add_verdict(queue, hdr->packet_id, nlh, nfq_changed(reason) ? found.payload : NULL, reason);
 	return 1;
 }
 
@@ -210,6 +254,14 @@ static int queue_open(struct nfq_queue *taken, struct nfq_queue **out, uint16_t 
 	int ret;
 
 	queue->num = num;
+	queue->accept = (struct verdict){
+		.head.nlh = { .nlmsg_len = sizeof(struct verdict),
+			      .nlmsg_type = NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_VERDICT,
+			      .nlmsg_flags = NLM_F_REQUEST },
+		.head.nfg = { .version = NFNETLINK_V0, .res_id = htons(num) },
+		.attr = { NLA_HDRLEN + sizeof(struct nfqnl_msg_verdict_hdr), NFQA_VERDICT_HDR },
+		.hdr.verdict = htonl(NF_ACCEPT),
+	};
 	for (unsigned int i = 0; i < NFQ_BATCH; i++) {
 		queue->in_iov[i] = (struct iovec){ queue->buf[i], RECV_BYTES };
 		queue->in[i].msg_hdr = (struct msghdr){ .msg_iov = &queue->in_iov[i],
@@ -291,12 +343,12 @@ void nfq_queue_wake(struct nfq_queue *queue)
 /* One verdict for all that waits: it passes unmodified, where the close alone would drop it. */
 static void accept_rest(struct nfq_queue *queue)
 {
-	char buf[256] __attribute__((aligned(NLMSG_ALIGNTO)));
-	struct nlmsghdr *nlh = nfq_nlmsg_put(buf, NFQNL_MSG_VERDICT_BATCH, queue->num);
+	struct verdict all = queue->accept;
 
+	all.head.nlh.nlmsg_type = NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_VERDICT_BATCH;
 	/* The kernel compares ids as signed distances: everything up to here, and what came since. */
-	nfq_nlmsg_verdict_put(nlh, (int)(queue->last_id + INT32_MAX / 2), NF_ACCEPT);
-	(void)!mnl_socket_sendto(queue->nl, nlh, nlh->nlmsg_len);
+	all.hdr.id = htonl(queue->last_id + INT32_MAX / 2);
+	(void)!mnl_socket_sendto(queue->nl, &all, sizeof(all));
 }
 
 void nfq_queue_close(struct nfq_queue *queue)
