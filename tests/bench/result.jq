@@ -40,10 +40,13 @@ def stat: sort | {n: length, min: .[0], max: .[-1],
 			| with_entries(if .key != "n" and .value then .value += $shown[.key] / 256 else . end)),
 		wanted("NFQUEUE path / old daemon, one core each, overload"; ">="; 2.2;
 			per("pps.overload.nfq"; "pps.overload.old")),
+		wanted("the least that any daemon does / old daemon, one core each, overload"; ">="; 2.2;
+			per("pps.overload.least"; "pps.overload.old")),
 		wanted("NFQUEUE path / old daemon, lossless, as shipped"; ">="; 3; per("pps.lossless.nfq"; "pps.lossless.old")),
+		wanted("NFQUEUE path / old daemon, longest burst handled, as shipped"; ">="; 3; per("burst.nfq"; "burst.old")),
 		wanted("NFQUEUE path, 2 queues and CPUs / 1"; ">="; 1.6; per("pps.nfq.small.2"; small("nfq"))),
 		wanted("NFQUEUE path at 90 % of lossless: not handled"; "=="; 0; all("at_90_percent.not_handled") | stat),
-		wanted("overload, times its lossless rate"; ">="; 10; all("overload.nfq.times_lossless") | stat),
+		wanted("overload, times what it handles"; ">="; 10; all("overload.nfq.times_capacity") | stat),
 		wanted("overload, fail open: delivered share"; "=="; 1; all("overload.nfq.delivered_share") | stat),
 		wanted("overload, fail open: counted as unmodified / truth, less 1"; "<="; 0.001;
 			both("overload.nfq.counted"; "overload.nfq.not_handled"; .a / .b - 1 | fabs)),

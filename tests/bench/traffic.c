@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Both ends of the wire, for one measurement:
- *	traffic [-c CPUS] [-l LENGTH] [-w WARM_MS] [-t WINDOW_MS] [-b BURST] [-r PPS] [-s] [-y]
+ *	traffic [-c CPUS] [-l LENGTH] [-w WARM_MS] [-t WINDOW_MS] [-b BURST] [-r PPS] [-q QUIET_MS] [-s] [-y]
  *
  * Sends UDP packets with DF and an IPv4 total length of LENGTH by live frames, from CPUs 0 to CPUS-1, and
  * counts at the sink what came in WINDOW_MS. They come BURST at a time, as from a NIC's ring; without -r
  * one burst after the other, with it on time. -s: every packet carries the time, and the sink takes
- * latencies. -y: what else runs on these CPUs has them first, and the senders what it leaves.
+ * latencies. After QUIET_MS without a packet the last one has come. -y: what else runs on these CPUs has
+ * them first, and the senders what it leaves.
  *
  * Runs in the sender's network namespace; its programs and maps are pinned in BENCH_PINS. Prints one
  * JSON line. sent, received, cleared, bad and other are of the whole run, until nothing came any more;
@@ -35,10 +36,10 @@
 #include "tests/lab/wire.h"
 
 #define BENCH_PINS "/sys/fs/bpf/bench/"
-#define QUIET_MS   30 /* without a packet: the last one has come */
+#define RING       64 /* frames at once, as a driver's poll takes them */
 
 struct traffic {
-	unsigned int cpus, length, warm_ms, window_ms;
+	unsigned int cpus, length, warm_ms, window_ms, quiet_ms;
 	uint64_t rate;
 	unsigned int burst;
 	bool stamp, yield;
@@ -152,7 +153,8 @@ static void *send_frames(void *arg)
 			      .ingress_ifindex = BENCH_WIRE };
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = ctx.data_end,
 		    .ctx_in = &ctx, .ctx_size_in = sizeof(ctx), .repeat = 1 << 30,
-		    .flags = BPF_F_TEST_XDP_LIVE_FRAMES, .batch_size = t->burst);
+		    .flags = BPF_F_TEST_XDP_LIVE_FRAMES,
+		    .batch_size = t->burst < RING ? t->burst : RING);
 	cpu_set_t set;
 	int ret;
 
@@ -191,7 +193,7 @@ static struct bench_sink wait_quiet(const struct traffic *t)
 
 	do {
 		before = now;
-		poll(NULL, 0, QUIET_MS);
+		poll(NULL, 0, (int)t->quiet_ms);
 		now = read_sink(t);
 	} while (memcmp(&before, &now, sizeof(now)) != 0);
 	return now;
@@ -270,13 +272,16 @@ static void measure(const struct traffic *t)
 
 int main(int argc, char **argv)
 {
-	struct traffic t = {
-		.cpus = 1, .length = 46, .warm_ms = 50, .window_ms = 150, .burst = 64
-	};
+	struct traffic t = { .cpus = 1,
+			     .length = 46,
+			     .warm_ms = 50,
+			     .window_ms = 150,
+			     .quiet_ms = 30,
+			     .burst = 64 };
 	cpu_set_t set;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "c:l:w:t:r:b:sy")) != -1) {
+	while ((opt = getopt(argc, argv, "c:l:w:t:r:b:q:sy")) != -1) {
 		if (opt == 'c')
 			t.cpus = (unsigned int)wire_number(optarg, 1, BENCH_CPUS);
 		else if (opt == 'l')
@@ -288,7 +293,9 @@ int main(int argc, char **argv)
 		else if (opt == 'r')
 			t.rate = wire_number(optarg, 1, 100000000);
 		else if (opt == 'b')
-			t.burst = (unsigned int)wire_number(optarg, 1, 256);
+			t.burst = (unsigned int)wire_number(optarg, 1, 1 << 16);
+		else if (opt == 'q')
+			t.quiet_ms = (unsigned int)wire_number(optarg, 1, 10000);
 		else if (opt == 's')
 			t.stamp = true;
 		else if (opt == 'y')
