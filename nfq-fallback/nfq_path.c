@@ -33,7 +33,6 @@
 /* What one worker thread writes, in cache lines of its own. */
 struct nfq_thread {
 	struct df_stats stats;
-	uint64_t pace_ns; /* time a packet took, in the last batch that filled its buffers */
 } __attribute__((aligned(CACHE_LINE)));
 
 /* The state file, mapped by the process that runs and by those who look. */

@@ -59,8 +59,9 @@ static int handle(struct nfq_q_handle *queue, struct nfgenmsg *msg, struct nfq_d
 	(void)msg;
 	if (!head)
 		return -1;
-	for (uint64_t end = cpu_ns() + d->delay_ns; d->delay_ns && cpu_ns() < end;)
-		;
+	if (d->delay_ns)
+		for (uint64_t end = cpu_ns() + d->delay_ns; cpu_ns() < end;)
+			;
 	if (!d->nothing && len >= (int)(sizeof(ip) + sizeof(udp))) {
 		memcpy(&ip, payload, sizeof(ip));
 		ihl = ip.ihl * 4UL;
