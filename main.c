@@ -30,7 +30,7 @@ static const struct verb {
 	const char *help;
 } verbs[] = {
 	{ NULL, "plan", migrate_cmd_plan,
-	  "[IFACE | -c FILE] [--write FILE] [--local-only]\twhat is here, what would change, what is in the way" },
+	  "[[IFACE] [--write FILE] | -c FILE] [--local-only]\twhat is here, what would change, what is in the way" },
 	{ NULL, "status", migrate_cmd_status, "[IFACE | -c FILE]\tas migrate status" },
 	{ NULL, "monitor", migrate_cmd_monitor,
 	  "[IFACE | -c FILE]\tthe same, each second, until a signal" },
