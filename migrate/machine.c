@@ -419,6 +419,18 @@ int machine_settle(const char *instance, struct err *err)
 	return ret;
 }
 
+int machine_may_detach(const struct xdp_state *state, bool allow_link_reset, struct err *err)
+{
+	for (unsigned int i = 0; i < state->n_points; i++)
+		if (state->point[i].ours && state->point[i].native && !allow_link_reset)
+			return err_set(
+				err, N2X_NO,
+				"%s: a native detach resets the link of many drivers (seconds without traffic): "
+				"say --allow-link-reset",
+				state->point[i].interface);
+	return 0;
+}
+
 int machine_detach(const struct policy *policy, bool allow_link_reset, struct err *err)
 {
 	const char *instance = policy->interface;
@@ -433,13 +445,8 @@ int machine_detach(const struct policy *policy, bool allow_link_reset, struct er
 		return ret;
 	if (ret == 0 && state.ctl.share_kind != DF_SHARE_NONE)
 		return err_set(err, N2X_NO, "%s: the share is not 0: roll back first", instance);
-	for (unsigned int i = 0; ret == 0 && i < state.n_points; i++)
-		if (state.point[i].ours && state.point[i].native && !allow_link_reset)
-			return err_set(
-				err, N2X_NO,
-				"%s: a native detach resets the link of many drivers (seconds without traffic): "
-				"say --allow-link-reset",
-				state.point[i].interface);
+	if (ret == 0 && machine_may_detach(&state, allow_link_reset, err) < 0)
+		return -N2X_NO;
 	return xdp_detach(instance, err);
 }
 

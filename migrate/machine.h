@@ -139,8 +139,10 @@ int machine_raise(const struct policy *policy, const struct machine_raise *how,
  */
 int machine_settle(const char *instance, struct err *err);
 
-/* After a rollback: detaches and unpins. A native detach resets the link of many drivers: only when
- * allowed. */
+/* A native detach resets the link of many drivers: -N2X_NO unless that is allowed. */
+int machine_may_detach(const struct xdp_state *state, bool allow_link_reset, struct err *err);
+
+/* After a rollback: detaches and unpins, when it may. */
 int machine_detach(const struct policy *policy, bool allow_link_reset, struct err *err);
 
 /* From CONFIRMED: takes the way back away (fallback_remove()). */

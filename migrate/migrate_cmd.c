@@ -312,6 +312,9 @@ static int rollback_dry_run(const char *instance, const struct args *args, struc
 
 	if (ret < 0 || !args->detach)
 		return ret < 0 ? ret : move_dry_run(instance, &none, args, err);
+	ret = machine_may_detach(&state, args->allow_link_reset, err);
+	if (ret < 0)
+		return ret;
 	changes = json_array();
 	output_change(changes, "nfq2xdp migrate full -c FILE",
 		      "%s: write share 0 to the pinned map ctl", instance);
@@ -380,6 +383,7 @@ int migrate_cmd_rollback(int argc, char **argv)
 	struct err ignored;
 	int ret = args_parse(argc, argv, ARGS_CONFIG | ARGS_DRY_RUN | ARGS_DETACH, &s.args,
 			     &s.policy, &s.err);
+	int detached = 0;
 
 	if (ret == 0 && s.args.dry_run)
 		return cmd_finish(rollback_dry_run(s.policy.interface, &s.args, &s.err), &s.err);
@@ -390,11 +394,13 @@ int migrate_cmd_rollback(int argc, char **argv)
 	s.journal.generation = generation_now(&s.policy);
 	how.allow_link_reset = s.args.allow_link_reset;
 	ret = rollback(&s.policy, &how, &s.journal, &did, &s.err);
-	if (ret == 0 && s.args.detach)
-		ret = machine_detach(&s.policy, s.args.allow_link_reset, &s.err);
 	if (ret < 0)
 		return cmd_finish(ret, &s.err);
-	return print_rollback(s.policy.interface, &did, s.args.json);
+	/* Also where the detach is refused: the share is 0. */
+	if (s.args.detach)
+		detached = machine_detach(&s.policy, s.args.allow_link_reset, &s.err);
+	ret = print_rollback(s.policy.interface, &did, s.args.json);
+	return detached < 0 ? cmd_finish(detached, &s.err) : ret;
 }
 
 static int away_dry_run(const struct session *s, const char *undo, const char *rules,

@@ -15,10 +15,11 @@ for tool in python3 tcpdump; do
 	command -v $tool >/dev/null || lab_skip "needs $tool"
 done
 
-# What runs in another place: FILE:WHAT, and the file has that.
+# What runs in another place: FILE:WHAT, and the file has it; no WHAT: the command itself.
 declare -A ELSEWHERE=(
-	["make demo"]=".ci/run: make demo"
-	["make test"]=".ci/run: make test"
+	["make demo"]=".ci/run:stage demo 240 make demo"
+	["make demo VM=1"]=".ci/run:stage demo-vm 240 make demo VM=1"
+	["make test"]=".ci/run:stage test 2000 make test"
 	["make deb"]="tests/unit/test_deb.sh:make -s deb"
 	["make install"]='tests/netns/test_units.sh:install DESTDIR='
 	["nft flush ruleset"]="tests/netns/test_paths_crash.sh:in_gw nft flush ruleset"
@@ -29,6 +30,7 @@ declare -A ELSEWHERE=(
 )
 declare -A RAN
 
+cd "$LAB_ROOT" || exit 1
 mkdir /run/lab/etc
 cp -a /etc/. /run/lab/etc
 mount --bind /run/lab/etc /etc
@@ -81,7 +83,6 @@ card() {
 	as_written 4 "nfq2xdp migrate status"
 	check "status has it" "$(grep -c "PROBLEM.*${1#… }" <<<"$OUT")" 1
 }
-panic_line() { in_gw nfq2xdp migrate status | grep -o 'bpftool map update .*'; }
 
 # The empty table that the old rule leaves is not ours.
 lab_old_rule A
@@ -89,6 +90,7 @@ lab_old_rule D
 lab_baseline
 
 echo "# before"
+as_written 0 "make help"
 as_written 0 "nfq2xdp --help"
 as_written 0 "nfq2xdp --version"
 as_written 0 "iptables -t mangle -A PREROUTING -i br0 -p udp --dport 31765 -j NFQUEUE --queue-num 0"
@@ -173,12 +175,15 @@ as_written 0 "nfq2xdp migrate rollback $C"
 state_is "ROLLED_BACK 0"
 
 echo "# full"
-for back in "nfq2xdp panic" "nfq2xdp panic br0" "$(panic_line)"; do
+for back in "nfq2xdp panic" "nfq2xdp panic br0" "the same without nfq2xdp"; do
 	as_written 0 "nfq2xdp migrate full $C"
 	state_is "FULL all"
-	[[ $back == nfq2xdp* ]] || back=$(panic_line)
-	as_written 0 "$back"
-	unset "RAN[$(panic_line)]" # its place is in the status, not in the guide
+	if [[ $back == nfq2xdp* ]]; then
+		as_written 0 "$back"
+	else
+		in_gw bash -c "$(in_gw nfq2xdp migrate status | grep -o 'bpftool map update .*')"
+		check "the line of the status" $? 0
+	fi
 	state_is "ROLLED_BACK 0"
 done
 as_written 0 "nfq2xdp migrate full $C"
@@ -197,7 +202,6 @@ as_written 0 "nfq2xdp migrate rollback $C"
 state_is "ROLLED_BACK 0"
 as_written 0 "nfq2xdp migrate full $C"
 as_written 0 "nfq2xdp migrate confirm \$GENERATION $C"
-await '.nfqueue.depth == 0'
 handled=$(status | jq .nfqueue.handled)
 as_written 0 "nfq2xdp migrate done $C"
 state_is "DONE all"
@@ -221,7 +225,7 @@ begun auto '*FULL*' "nfq2xdp migrate auto $C"
 as_written 0 "nfq2xdp migrate hold $C"
 state_is "HOLD all"
 as_written 0 "nfq2xdp migrate status"
-check "who holds" "$(grep -c 'migrate hold' <<<"$OUT")" 1
+check "who holds" "$(grep -c 'by an operator: nfq2xdp migrate resume' <<<"$OUT")" 1
 as_written 0 "nfq2xdp migrate resume $C"
 as_written 0 "nfq2xdp migrate confirm \$GENERATION $C"
 ended auto 0
@@ -229,16 +233,21 @@ state_is "CONFIRMED all"
 
 echo "# taking it away"
 as_written 0 "nfq2xdp migrate rollback $C"
-as_written 1 "nfq2xdp migrate rollback $C --detach"
+as_written 0 "nfq2xdp migrate full $C"
 as_written 1 "nfq2xdp migrate rollback $C --detach --dry-run"
+state_is "FULL all"
+as_written 1 "nfq2xdp migrate rollback $C --detach"
+check "refused: it says what it did" "${OUT%%,*}" "br0: share 0 (was all)"
+state_is "ROLLED_BACK 0"
 dry "nfq2xdp migrate rollback $C --detach --allow-link-reset --dry-run"
 xdp=$(status | jq .xdp.cleared)
+await '.nfqueue.depth == 0'
 as_written 0 "nfq2xdp migrate rollback $C --detach --allow-link-reset"
 state_is "IDLE 0"
 as_written 0 "nfq2xdp migrate report $C"
 for file in /run/lab/out /run/lab/report.html; do
 	as_written 0 "nfq2xdp migrate report $C --out $file"
-	check "$file: a page" "$(head -c 15 $file)" "<!doctype html>"
+	check "$file: a page" "$(head -c 15 $file)" "<!DOCTYPE html>"
 done
 
 echo "# back to the old daemon"
@@ -247,7 +256,77 @@ as_written 0 "iptables -t mangle -A $GUARDED"
 as_written 0 "pkill -f '^nfq2xdp run nfqueue -c /etc/nfq2xdp/br0.yaml'"
 wait_daemon nfqueue
 check "the NFQUEUE path: exit" $? 0
+handled=$((handled + $(status | jq .nfqueue.handled)))
 as_written 0 "iptables -t mangle -R PREROUTING 1 -i br0 -p udp --dport 31765 -j NFQUEUE --queue-num 0"
 stop_daemon source
 sent=$(field .sent)
+stop_daemon old
+old=$((old + $(field .handled)))
+ask sink
+check "received = sent" "$(field .received)" "$sent"
+check "lost, duplicate, with DF" "$(field '"\(.lost) \(.duplicate) \(.df_left)"')" "0 0 0"
+check "old + nfqueue + xdp = sent" $((old + handled + xdp)) "$sent"
+stop_daemon sink
+
+echo "# rules put back"
+begun nfqueue '*NFQUEUE path ready*' "nfq2xdp run nfqueue $C"
+start_daemon old in_gw "$LAB_BIN/old_daemon"
+rules=$(in_gw iptables-save)
+as_written 0 "nfq2xdp migrate start $C"
+check "the old rule looks at DF" "$(in_gw iptables-save | grep -c -- --u32)" 1
+dry "nfq2xdp migrate restore $C --dry-run"
+as_written 0 "nfq2xdp migrate restore $C"
+check "the rules" "$(diff <(sed '/^#/d; s/\[.*\]//' <<<"$rules") <(in_gw iptables-save | sed '/^#/d; s/\[.*\]//'))" ""
+ended nfqueue 0
+lab_old_rule D
+stop_daemon old
+
+echo "# the emergency card"
+begun nfqueue '*NFQUEUE path ready*' "nfq2xdp run nfqueue $C"
+as_written 0 "nfq2xdp migrate start $C --local-only"
+as_written 0 "nfq2xdp migrate full $C"
+kill -TERM "${LAB_PID[nfqueue]}"
+ended nfqueue 0
+card "the NFQUEUE path does not run"
+begun nfqueue '*NFQUEUE path ready*' "nfq2xdp run nfqueue $C"
+await '.problems == []'
+as_written 0 "nfq2xdp migrate rollback $C"
+sed -i 's/hold: 1s/hold: 1s, confirm-within: 1s/' $CONF
+as_written 0 "nfq2xdp migrate full $C"
+await '.state == "ROLLED_BACK"'
+card "the lease ran out"
+as_written 0 "nfq2xdp migrate rollback $C"
+as_written 0 "nfq2xdp migrate status"
+sed -i 's/, confirm-within: 1s//' $CONF
+as_written 0 "nfq2xdp migrate start $C"
+state_is "SHADOW 0"
+as_written 0 "nfq2xdp migrate full $C"
+bpftool link detach pinned "$(find /sys/fs/bpf/nfq2xdp -name link-ens5)"
+card "… not attached there any more"
+as_written 0 "nfq2xdp migrate rollback $C"
+check "share" "$(status | jq -r .share)" 0
+as_written 0 "nfq2xdp migrate rollback $C --detach --allow-link-reset"
+ended nfqueue 0 TERM
+
+echo "# XDP alone"
+for local in "" " --local-only"; do
+	begun xdp '*XDP path ready*' "nfq2xdp run xdp $C$local"
+	check "share, lease" "$(status | jq -r '"\(.share) \(.lease_seconds)"')" "all null"
+	ended xdp 0 TERM
+	check "share" "$(status | jq -r .share)" 0
+done
+as_written 0 "nfq2xdp migrate rollback $C --detach --allow-link-reset"
+
+echo "# all of them"
+while IFS=$'\t' read -r command files; do
+	place=${ELSEWHERE[$command]-}
+	if [ -n "$place" ]; then
+		what=${place#*:}
+		check "$command: in ${place%%:*}" "$(grep -cF -m 1 -- "${what:-$command}" "${place%%:*}")" 1
+	else
+		check "$command ($files): run here" "${RAN[$command]-0}" 1
+	fi
+	unset 'RAN[$command]' 'ELSEWHERE[$command]'
+done < <(tests/commands.py "$N2X" README.md MIGRATION.md man/*.scd)
+check "run, and named nowhere" "$(printf '%s\n' "${!RAN[@]}" "${!ELSEWHERE[@]}" | grep .)" ""
 finish

@@ -42,6 +42,24 @@ await is migrate SubState exited
 ok "rollback" n2x migrate rollback -c $CONF
 ok "full again" n2x migrate full -c $CONF
 
+ok "its log" host sh -c "journalctl -u nfq2xdp-migrate@br0"
+check "its log: ends with" "$(grep -c 'CONFIRMED' <<<"$OUT")" 1
+# On a terminal, with an editor that writes what the manual has.
+host sh -c 'cat >/editor && chmod +x /editor' <<-'END'
+	#!/bin/sh
+	for file; do :; done
+	printf '[Service]
+AmbientCapabilities=CAP_SYS_PTRACE
+CapabilityBoundingSet=CAP_SYS_PTRACE
+' >"$file"
+END
+ok "drop-in" host sh -c "SYSTEMD_EDITOR=/editor script -qec 'systemctl edit nfq2xdp-migrate@' /dev/null"
+ok "again, with it" host sh -c "systemctl restart nfq2xdp-migrate@br0"
+check "its rights" "$(show migrate AmbientCapabilities | grep -o cap_sys_ptrace)" cap_sys_ptrace
+host rm -r /editor "/etc/systemd/system/nfq2xdp-migrate@.service.d"
+systemctl daemon-reload
+await state_is FULL
+
 echo "# install again"
 install_deb /nfq2xdp.deb >>/run/lab/log 2>&1
 check "install over it, under traffic" $? 0
@@ -51,6 +69,7 @@ check "lost, doubled; with DF" "$(sink_of "$WHOLE") $(sink_of .df_left)" "$SENT 
 
 echo "# done"
 ok "confirm again" confirm
+await is migrate SubState exited
 ok "done" n2x migrate "done" -c $CONF
 guide "${guide[2]}"
 guide "${guide[3]}"
