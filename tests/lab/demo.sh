@@ -103,9 +103,9 @@ old_to_ours() {
 	OLD_FINAL=$(field .handled)
 }
 
-# The policy's steps, each on evidence; it waits to be confirmed at the last.
+# The policy's steps, each on evidence; it waits to be confirmed at the last, and has looked at it.
 auto() {
-	start auto in_gw "$N2X" migrate auto -c "$CONF" --json && wait_line auto '*"event":"step"*"share":"all"*'
+	start auto in_gw "$N2X" migrate auto -c "$CONF" --json && wait_line auto '*"event":"second"*"state":"FULL"*'
 }
 
 confirm() {
@@ -187,5 +187,7 @@ check "rate reached" "$(r '.rate as $r | (.steps | map(select(.name != "migrate 
 	0.95 * $r * '"$SECONDS_A_STEP"' * length')" true
 check "report: rollouts" "$(jq -r '.rollouts | map("\(.outcome): \(.moves | map(.to) | join(" "))") | join(", ")' <<<"$REPORT")" \
 	"rolled back: 1/10 1/2 all 0, done: 1/10 1/2 all"
+check "report: states that the gates were read in" "$(jq -r '[.rollouts[1].looks[].state] | unique | join(" ")' <<<"$REPORT")" \
+	"FULL SHADOW SPLIT"
 echo "result: ${OUT#"$LAB_ROOT"/}/result.json; report, for a browser: ${OUT#"$LAB_ROOT"/}/report.html"
 finish
