@@ -222,7 +222,8 @@ static void observe(struct rollout *r, struct auto_second *s)
 	s->in_step_ns = r->now.at_ns - r->step_ns;
 	s->lease_left_ns = xdp_ctl_left_ns(map, now, map->deadline);
 	s->confirm_left_ns = xdp_ctl_left_ns(map, now, map->confirm_by);
-	if (r->have_last && !r->now.failed) {
+	s->rates_known = r->have_last && !r->now.failed;
+	if (s->rates_known) {
 		s->xdp_rate = per_second(r->now.status.cleared, r->last.status.cleared, ns);
 		s->nfqueue_rate = per_second(r->now.status.nfq.handled, r->last.status.nfq.handled,
 					     ns);
@@ -240,15 +241,17 @@ static bool record(struct rollout *r, const struct auto_second *s)
 		json_array_append_new(gates, json_pack("[s, s, s, s]", s->gate[i].name,
 						       gate_verdict_name[s->gate[i].verdict],
 						       s->gate[i].reading, s->gate[i].limit));
-	return journal_write(&r->journal, "gates",
-			     json_pack("{s:s, s:i, s:s, s:f, s:f, s:I, s:o, s:o*}", "state",
-				       r->now.failed ? "unknown" : machine_state_name[s->state],
-				       "step", (int)s->step, "share",
-				       share_format(&s->share, share, sizeof(share)), "xdp_rate",
-				       s->xdp_rate, "nfqueue_rate", s->nfqueue_rate, "samples",
-				       (json_int_t)s->samples, "gates", gates, "counters",
-				       r->now.failed ? NULL : machine_counters(&r->now.status)),
-			     true, &r->err) == 0;
+	return journal_write(
+		       &r->journal, "gates",
+		       json_pack("{s:s, s:i, s:s, s:o*, s:o*, s:I, s:o, s:o*}", "state",
+				 r->now.failed ? "unknown" : machine_state_name[s->state], "step",
+				 (int)s->step, "share",
+				 share_format(&s->share, share, sizeof(share)), "xdp_rate",
+				 s->rates_known ? json_real(s->xdp_rate) : NULL, "nfqueue_rate",
+				 s->rates_known ? json_real(s->nfqueue_rate) : NULL, "samples",
+				 (json_int_t)s->samples, "gates", gates, "counters",
+				 r->now.failed ? NULL : machine_counters(&r->now.status)),
+		       true, &r->err) == 0;
 }
 
 /* The worst failure, XDP's before the way back's: then the packets do not stay with XDP. */

@@ -26,6 +26,7 @@ struct auto_second {
 	unsigned int step; /* 0: SHADOW; of policy->rollout.n_steps */
 	struct share share;
 	uint32_t generation;
+	bool rates_known; /* from the second look on: a rate is between two */
 	double xdp_rate, nfqueue_rate; /* packets a second */
 	uint64_t samples;
 	uint64_t in_step_ns;

@@ -41,17 +41,22 @@ static json_t *gates_json(const struct auto_second *s)
 	return gates;
 }
 
+static json_t *rate_json(const struct auto_second *s, double rate)
+{
+	return s->rates_known ? json_real(rate) : json_null();
+}
+
 static json_t *second_json(const struct printer *p, const struct auto_second *s, const char *share)
 {
-	return json_pack("{s:s, s:s, s:s, s:i, s:i, s:s, s:i, s:f, s:f, s:I, s:I, s:f, s:f, s:f, "
+	return json_pack("{s:s, s:s, s:s, s:i, s:i, s:s, s:i, s:o, s:o, s:I, s:I, s:f, s:f, s:f, "
 			 "s:s, s:o}",
 			 "event", "second", "instance", p->policy->interface, "state",
 			 machine_state_name[s->state], "step", (int)s->step, "steps",
 			 (int)p->policy->rollout.n_steps, "share", share, "generation",
-			 (int)s->generation, "xdp_rate", s->xdp_rate, "nfqueue_rate",
-			 s->nfqueue_rate, "samples", (json_int_t)s->samples, "samples_needed",
-			 (json_int_t)p->policy->rollout.samples, "in_step_seconds",
-			 (double)s->in_step_ns / 1e9, "lease_seconds",
+			 (int)s->generation, "xdp_rate", rate_json(s, s->xdp_rate), "nfqueue_rate",
+			 rate_json(s, s->nfqueue_rate), "samples", (json_int_t)s->samples,
+			 "samples_needed", (json_int_t)p->policy->rollout.samples,
+			 "in_step_seconds", (double)s->in_step_ns / 1e9, "lease_seconds",
 			 (double)s->lease_left_ns / 1e9, "confirm_seconds",
 			 (double)s->confirm_left_ns / 1e9, "worst", gate_verdict_name[s->worst],
 			 "gates", gates_json(s));
@@ -80,7 +85,7 @@ static void line_begin(struct printer *p)
 static void second_line(struct printer *p, const struct auto_second *s, const char *share)
 {
 	const struct policy *policy = p->policy;
-	char gates[160], same[sizeof(p->last)];
+	char gates[160], same[sizeof(p->last)], rates[80] = "rates at the next look";
 
 	gates_text(s, gates, sizeof(gates));
 	snprintf(same, sizeof(same), "%s step %u %d %.100s", machine_state_name[s->state], s->step,
@@ -91,11 +96,13 @@ static void second_line(struct printer *p, const struct auto_second *s, const ch
 	snprintf(p->last, sizeof(p->last), "%s", same);
 	if (p->terminal)
 		fputs("\r\033[K", stdout);
-	printf("%s: %s, step %u/%u, share %s | xdp %.0f/s, nfqueue %.0f/s | samples %" PRIu64
-	       "/%u, %.0f/%.0f s | %s",
+	if (s->rates_known)
+		snprintf(rates, sizeof(rates), "xdp %.0f/s, nfqueue %.0f/s", s->xdp_rate,
+			 s->nfqueue_rate);
+	printf("%s: %s, step %u/%u, share %s | %s | samples %" PRIu64 "/%u, %.0f/%.0f s | %s",
 	       policy->interface, machine_state_name[s->state], s->step, policy->rollout.n_steps,
-	       share, s->xdp_rate, s->nfqueue_rate, s->samples, policy->rollout.samples,
-	       (double)s->in_step_ns / 1e9, (double)policy->rollout.hold_ns / 1e9, gates);
+	       share, rates, s->samples, policy->rollout.samples, (double)s->in_step_ns / 1e9,
+	       (double)policy->rollout.hold_ns / 1e9, gates);
 	if (s->lease_left_ns)
 		printf(" | lease %.1f s, confirm %.0f s", (double)s->lease_left_ns / 1e9,
 		       (double)s->confirm_left_ns / 1e9);

@@ -494,8 +494,9 @@ static void look(const json_t *look_at, bool bad_only, FILE *out)
 	report_text(text_of(look_at, "state"), out);
 	fputs(", share ", out);
 	report_text(text_of(look_at, "share"), out);
-	fprintf(out, ", XDP %.0f/s, NFQUEUE %.0f/s", number(look_at, "xdp_rate"),
-		number(look_at, "nfqueue_rate"));
+	if (json_object_get(look_at, "nfqueue_rate"))
+		fprintf(out, ", XDP %.0f/s, NFQUEUE %.0f/s", number(look_at, "xdp_rate"),
+			number(look_at, "nfqueue_rate"));
 	json_array_foreach(json_object_get(look_at, "gates"), i, r)
 	{
 		const char *verdict = json_string_value(json_array_get(r, 1));

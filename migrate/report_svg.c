@@ -305,6 +305,8 @@ static void looks_line(const struct plot *p, const json_t *looks, const char *ke
 	{
 		double now = number(look, "at");
 
+		if (!json_object_get(look, key)) /* the first: a rate is between two */
+			continue;
 		if (last < 0 || now - last > GAP_S || now < last) {
 			line_begin(name, &open, p->out);
 			in = 0;

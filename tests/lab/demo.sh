@@ -189,5 +189,6 @@ check "report: rollouts" "$(jq -r '.rollouts | map("\(.outcome): \(.moves | map(
 	"rolled back: 1/10 1/2 all 0, done: 1/10 1/2 all"
 check "report: states that the gates were read in" "$(jq -r '[.rollouts[1].looks[].state] | unique | join(" ")' <<<"$REPORT")" \
 	"FULL SHADOW SPLIT"
+check "report: looks without a rate" "$(jq -c '[.rollouts[1].looks | to_entries[] | select(.value | has("nfqueue_rate") | not).key]' <<<"$REPORT")" "[0]"
 echo "result: ${OUT#"$LAB_ROOT"/}/result.json; report, for a browser: ${OUT#"$LAB_ROOT"/}/report.html"
 finish

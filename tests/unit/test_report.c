@@ -59,6 +59,29 @@ static void assert_document(const char *lines, const char *expected)
 
 #define T(s) "\"time\":\"2026-11-21T13:00:" s "Z\","
 
+/* The first look has no rate: it is not drawn as 0. */
+static void test_first_look(void **state)
+{
+	json_t *document = document_of("{" T(
+		"00.000") "\"generation\":1,\"event\":\"environment\",\"environment\":{}}\n"
+			  "{" T("01.000") "\"generation\":1,\"event\":\"gates\",\"share\":\"0\",\"gates\":[]}\n"
+					  "{" T("02.000") "\"generation\":1,\"event\":\"gates\",\"share\":\"0\",\"gates\":[],"
+							  "\"xdp_rate\":0.0,\"nfqueue_rate\":1000.0}\n"
+							  "{" T("03.000") "\"generation\":1,\"event\":\"gates\",\"share\":\"0\",\"gates\":[],"
+									  "\"xdp_rate\":0.0,\"nfqueue_rate\":1000.0}\n");
+	_cleanup_free_ char *page = page_of(document);
+	const char *line = strstr(page, "<polyline class=\"nfqueue\"");
+	unsigned int points = 0;
+
+	(void)state;
+	assert_non_null(line);
+	for (const char *c = line; *c != '>'; c++)
+		points += *c == ',';
+	assert_int_equal(points, 2);
+	assert_null(strstr(line, "NFQUEUE 0/s"));
+	json_decref(document);
+}
+
 /* clang-format off */
 static const char rollout[] =
 	"{" T("00.000") "\"generation\":0,\"event\":\"intent\",\"do\":\"start\"}\n"
@@ -342,11 +365,11 @@ static void test_any_shape(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rollout),   cmocka_unit_test(test_outcomes),
-		cmocka_unit_test(test_cut_off),   cmocka_unit_test(test_same_generation),
-		cmocka_unit_test(test_counters),  cmocka_unit_test(test_grouped),
-		cmocka_unit_test(test_page),      cmocka_unit_test(test_escaped),
-		cmocka_unit_test(test_any_shape),
+		cmocka_unit_test(test_first_look),      cmocka_unit_test(test_rollout),
+		cmocka_unit_test(test_outcomes),        cmocka_unit_test(test_cut_off),
+		cmocka_unit_test(test_same_generation), cmocka_unit_test(test_counters),
+		cmocka_unit_test(test_grouped),         cmocka_unit_test(test_page),
+		cmocka_unit_test(test_escaped),         cmocka_unit_test(test_any_shape),
 	};
 
 	return cmocka_run_group_tests_name("report", tests, NULL, NULL);
