@@ -37,16 +37,25 @@ resource "aws_iam_role" "gateway" {
   })
 }
 
-resource "aws_iam_role_policy" "metric" {
+resource "aws_iam_role_policy" "gateway" {
   role = aws_iam_role.gateway.id
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [{
-      Effect    = "Allow"
-      Action    = "cloudwatch:PutMetricData"
-      Resource  = "*"
-      Condition = { StringEquals = { "cloudwatch:namespace" = "nfq2xdp" } }
-    }]
+    Statement = [
+      {
+        Effect    = "Allow"
+        Action    = "cloudwatch:PutMetricData"
+        Resource  = "*"
+        Condition = { StringEquals = { "cloudwatch:namespace" = "nfq2xdp" } }
+      },
+      # Its own interfaces alone: they have its name as a tag.
+      {
+        Effect    = "Allow"
+        Action    = "ec2:ModifyNetworkInterfaceAttribute"
+        Resource  = "*"
+        Condition = { StringEquals = { "aws:ResourceTag/nfq2xdp" = var.name } }
+      },
+    ]
   })
 }
 
@@ -71,9 +80,14 @@ resource "aws_launch_template" "gateway" {
   dynamic "network_interfaces" {
     for_each = [0, 1]
     content {
-      device_index    = network_interfaces.value
-      security_groups = var.security_groups
+      device_index          = network_interfaces.value
+      security_groups       = var.security_groups
+      delete_on_termination = true
     }
+  }
+  tag_specifications {
+    resource_type = "network-interface"
+    tags          = { nfq2xdp = var.name }
   }
 }
 

@@ -5,13 +5,13 @@ variable "name" {
 }
 
 variable "enable_xdp_migration" {
-  description = "Migrate to XDP (nfq2xdp migrate auto). Off: the NFQUEUE path carries all."
+  description = "Migrate to XDP (nfq2xdp migrate auto), and confirm after ten minutes at all without a problem. Off: the NFQUEUE path carries all."
   type        = bool
   default     = true
 }
 
 variable "ami" {
-  description = "Debian 12."
+  description = "Debian 12, with the awscli package in reach: user data installs it."
   type        = string
 }
 
