@@ -183,7 +183,7 @@ void facts_read_rules(struct facts *facts, const struct policy *policy)
 
 	made(&facts->rights_xdp, cap_require(CAP_NEED_XDP, &facts->rights_xdp.why));
 	made(&facts->rights_nfqueue, cap_require(CAP_NEED_NFQUEUE, &facts->rights_nfqueue.why));
-	made(&facts->bpffs, xdp_probe_bpffs(&facts->bpffs.why));
+	made(&facts->bpffs, xdp_probe_bpffs(&facts->bpffs_read_only, &facts->bpffs.why));
 	if (made(&facts->rules, legacy_list(&listing, &facts->rules.why)))
 		see_listing(facts, &listing, policy);
 	facts->conntrack = read_number("/proc/sys/net/netfilter/nf_conntrack_count", -1);

@@ -99,6 +99,7 @@ struct facts {
 	struct facts_window begin, end;
 
 	/* kernel and rights */
+	bool bpffs_read_only;
 	struct fact_try rights_xdp, rights_nfqueue, bpffs, program, nft, table, journal, instance;
 	struct xdp_probed probed;
 	struct nft_installed form;

@@ -11,6 +11,21 @@
 #define EXTERNAL_LENGTH 1024 /* of a queue, by default (NFQNL_QMAX_DEFAULT) */
 #define PACKET_OVERHEAD 1024 /* what the kernel accounts beside the packet, about */
 
+/* The policy's queue is somebody else's: the first behind it that no rule feeds. */
+static enum finding_verdict taken(struct check *c)
+{
+	const struct facts *f = c->facts;
+	unsigned int queue = f->queue + f->queues;
+
+	for (unsigned int i = 0; i < f->n_rules; i++)
+		if (f->rule[i].queue + f->rule[i].queues > queue)
+			queue = f->rule[i].queue + f->rule[i].queues;
+	mend(c, "nfqueue: { queue: %u } in the file   # one that nobody uses", queue);
+	return fail_as(c, N2X_FOREIGN,
+		       "queue %u is taken by %s (pid %d): our NFQUEUE path cannot start on it",
+		       f->queue, f->listener.comm, f->listener.pid);
+}
+
 enum finding_verdict check_fallback(struct check *c)
 {
 	const struct facts *f = c->facts;
@@ -23,6 +38,8 @@ enum finding_verdict check_fallback(struct check *c)
 		if (f->fallback.running)
 			return ok(c, "our NFQUEUE path runs, pid %d, queue %u", f->fallback.pid,
 				  f->fallback.queue);
+		if (f->listener.bound && f->queue == c->policy->nfqueue.queue)
+			return taken(c);
 		mend(c, "nfq2xdp run nfqueue -c FILE");
 		return fail(c,
 			    "the NFQUEUE path does not run: what XDP does not take would pass with "

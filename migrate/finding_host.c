@@ -27,7 +27,8 @@ enum finding_verdict check_bpffs(struct check *c)
 		return unknown(c, "not read");
 	if (c->facts->bpffs.ret == 0)
 		return ok(c, "a BPF file system is on /sys/fs/bpf");
-	mend(c, "mount -t bpf bpf /sys/fs/bpf");
+	mend(c, c->facts->bpffs_read_only ? "mount -o remount,rw /sys/fs/bpf"
+					  : "mount -t bpf bpf /sys/fs/bpf");
 	return fail_as(c, N2X_SYSTEM, "%s", c->facts->bpffs.why.text);
 }
 

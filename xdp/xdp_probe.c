@@ -2,9 +2,12 @@
 #include "xdp/xdp_probe.h"
 
 #include <stdio.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
 
 #include <bpf/bpf.h>
 
+#include "core/instance.h"
 #include "core/util.h"
 #include "xdp/xdp_load.h"
 #include "xdp/xdp_pin.h"
@@ -40,9 +43,21 @@ void xdp_probe(const struct policy *policy, struct xdp_probed *out)
 	*out = probed;
 }
 
-int xdp_probe_bpffs(struct err *err)
+int xdp_probe_bpffs(bool *read_only, struct err *err)
 {
-	return xdp_pin_check_bpffs(err);
+	struct statfs fs;
+	int ret = xdp_pin_check_bpffs(err);
+
+	*read_only = false;
+	if (ret < 0 ||
+	    (statfs(INSTANCE_BPFFS "/nfq2xdp", &fs) < 0 && statfs(INSTANCE_BPFFS, &fs) < 0) ||
+	    !(fs.f_flags & ST_RDONLY))
+		return ret;
+	*read_only = true;
+	return err_set(err, N2X_SYSTEM,
+		       "%s is read-only: nothing can be pinned there (in a service: "
+		       "ReadWritePaths=%s/nfq2xdp)",
+		       INSTANCE_BPFFS, INSTANCE_BPFFS);
 }
 
 void xdp_probe_name(uint32_t id, char out[BPF_OBJ_NAME_LEN])

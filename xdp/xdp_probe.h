@@ -18,8 +18,8 @@ struct xdp_probed {
 /* Needs the rights of CAP_NEED_XDP, and not that anything of the policy but its matching is there. */
 void xdp_probe(const struct policy *policy, struct xdp_probed *out);
 
-/* Returns 0, or -N2X_SYSTEM when /sys/fs/bpf is not a BPF file system here. */
-int xdp_probe_bpffs(struct err *err);
+/* Returns 0, or -N2X_SYSTEM when /sys/fs/bpf is not a BPF file system here, or nothing can be pinned there. */
+int xdp_probe_bpffs(bool *read_only, struct err *err);
 
 /* The name of the program with that id, "?" when it may not be seen. */
 void xdp_probe_name(uint32_t id, char out[BPF_OBJ_NAME_LEN]);

@@ -238,6 +238,13 @@ no_auto "nobody listens" 1 "br0: fallback: nobody listens on queue 0: there is n
 conf match=', encap: vxlan'
 plan "our path does not run" 1 "fail fallback: the NFQUEUE path does not run: what XDP does not take would pass with DF set > nfq2xdp run nfqueue -c FILE" -c "$CONF"
 no_auto "our path does not run" 1 "br0: fallback: the NFQUEUE path does not run"
+daemon -l 4096
+sed -i 's/queue: 1/queue: 0/' "$CONF"
+plan "its queue is taken" 1 "fail fallback: queue N is taken by old_daemon (pid N): our NFQUEUE path cannot start on it > nfqueue: { queue: N } in the file   # one that nobody uses" -c "$CONF"
+check "its queue is taken: one that is free" "$(of_check fallback .command)" "nfqueue: { queue: 1 } in the file   # one that nobody uses"
+refuse "its queue is taken: run" 5 "queue 0 is taken (netlink port ${LAB_PID[old]})" n2x run nfqueue -c "$CONF"
+sed -i 's/queue: 0/queue: 1/' "$CONF"
+stop_daemon old
 start_nfqueue
 plan "our path runs" 0 "" -c "$CONF"
 stop_daemon nfqueue
@@ -347,6 +354,11 @@ for cap in net_admin sys_admin,-bpf sys_admin,-perfmon; do
 done
 plan_as "bpffs is hidden" "fail bpffs: /sys/fs/bpf is not a BPF file system: mount -t bpf bpf /sys/fs/bpf (inside \`ip netns exec\` it is hidden: use nsenter --net=/run/netns/NAME) > mount -t bpf bpf /sys/fs/bpf" \
 	ip netns exec n2x-gw "$N2X" plan
+mount -o remount,ro /sys/fs/bpf
+external attach="[ens5]"
+no_auto "bpffs is read-only" 6 "br0: bpffs: /sys/fs/bpf is read-only"
+plan "bpffs is read-only" 1 "fail bpffs: /sys/fs/bpf is read-only: nothing can be pinned there (in a service: ReadWritePaths=/sys/fs/bpf/nfq2xdp) > mount -o remount,rw /sys/fs/bpf"
+mends "bpffs is read-only" bpffs
 mount -o remount,ro /var/lib
 plan "no journal" 1 "fail journal: /var/lib/nfq2xdp/br0: Read-only file system: a rollout keeps its journal there > df -h /var/lib; mount | grep /var"
 mount -o remount,rw /var/lib

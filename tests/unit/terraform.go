@@ -33,6 +33,20 @@ func diagnose(diags hcl.Diagnostics) {
 	}
 }
 
+// Ends it when something was wrong.
+func report() {
+	var all []string
+	for text := range wrong {
+		all = append(all, text)
+	}
+	if sort.Strings(all); len(all) > 0 {
+		for _, text := range all {
+			fmt.Fprintln(os.Stderr, text)
+		}
+		os.Exit(1)
+	}
+}
+
 func unary(f func(string) cty.Value) function.Function {
 	return function.New(&function.Spec{
 		Params: []function.Parameter{{Name: "text", Type: cty.String}},
@@ -158,6 +172,13 @@ func main() {
 			blocks = append(blocks, file.Body.(*hclsyntax.Body).Blocks...)
 		}
 	}
+	labels := map[string]int{"resource": 2, "data": 2, "variable": 1, "output": 1}
+	for _, b := range blocks {
+		if len(b.Labels) != labels[b.Type] {
+			complain("%s: %s has %d names", b.DefRange(), b.Type, len(b.Labels))
+		}
+	}
+	report()
 	resources := map[string]map[string]cty.Value{}
 	for _, b := range blocks {
 		switch b.Type {
@@ -223,17 +244,7 @@ func main() {
 			complain("%s is not used", what)
 		}
 	}
-	if len(wrong) > 0 {
-		var all []string
-		for text := range wrong {
-			all = append(all, text)
-		}
-		sort.Strings(all)
-		for _, text := range all {
-			fmt.Fprintln(os.Stderr, text)
-		}
-		os.Exit(1)
-	}
+	report()
 	text, _ := json.Marshal(out)
 	fmt.Println(string(text))
 }
