@@ -474,7 +474,10 @@ static void show_events(const struct status *s, struct status_view *v, size_t mo
 void status_show(const struct status *s, struct status_view *v)
 {
 	char panic[PATH_MAX], rates[4][RATE_TEXT];
+	/* The last row, whatever is cut: it says that this is live. */
+	const bool clock = v->history && v->rows > 1;
 
+	v->rows -= clock;
 	show_head(s, v);
 	for (unsigned int i = 0; i < s->machine.n_problems; i++)
 		row(v, RED, "  PROBLEM  %s", s->machine.problem[i]);
@@ -494,6 +497,7 @@ void status_show(const struct status *s, struct status_view *v)
 		row(v, "", "  panic    nfq2xdp panic %s: %s", s->instance, panic_does(s));
 	show_reasons(s, v);
 	show_events(s, v, v->rows ? STATUS_EVENTS : 3);
+	v->rows += clock;
 	if (v->history)
 		row(v, "", "%.8s UTC; ^C ends", clock_of(s));
 	if (s->machine.state == MACHINE_IDLE || v->rows)

@@ -211,6 +211,7 @@ static void test_room(void **state)
 			assert_true(widest(text, &lines) <= cols);
 			assert_int_equal(lines, rows);
 			assert_null(strchr(text, '\033'));
+			assert_true(rows == 1 || strstr(text, "03:12:04 UTC; ^C ends"));
 		}
 	/* And none is lost where there is room for all. */
 	for (int colour = 0; colour < 2; colour++) {
