@@ -276,6 +276,21 @@ static void record_begin(const struct policy *policy, struct journal *journal)
 		      true, &ignored);
 }
 
+/* The guard is not taken away with that: a hook that goes under traffic drops what waits (nft N3). */
+static int refused(const struct policy *policy, int ret, struct err *err)
+{
+	const struct err why = *err;
+	struct err ignored;
+
+	if (fallback_fed(policy, &ignored) <= 0)
+		return ret;
+	return err_set(
+		err, -ret,
+		"%.300s; the rule that was there is guarded now, and works: nfq2xdp migrate restore -c "
+		"FILE puts it back",
+		why.text);
+}
+
 int machine_start(const struct policy *policy, struct machine_start *start, struct journal *journal,
 		  struct err *err)
 {
@@ -294,8 +309,11 @@ int machine_start(const struct policy *policy, struct machine_start *start, stru
 	if (ret < 0)
 		return ret;
 	ret = fallback_adopt(policy, err);
-	if (ret == 0)
+	if (ret == 0) {
 		ret = attach(policy, start, lock, err);
+		if (ret < 0)
+			ret = refused(policy, ret, err);
+	}
 	if (ret == 0)
 		record_begin(policy, journal);
 	return machine_did(journal, "start", ret, err);

@@ -40,6 +40,13 @@ for tool in iptables-nft iptables-legacy; do
 	refuse "$tool: nobody listens" 1 "nobody listens on queue 0" n2x migrate start -c "$CONF"
 	unchanged "$tool: refused" "$before"
 	start_daemon old in_gw "$LAB_BIN/old_daemon" -l 4096
+	sed -i 's/mode: auto/mode: native/' "$CONF"
+	refuse "$tool: the driver refuses" 6 "vxlan1: cannot attach XDP: *the rule that was there is guarded*nfq2xdp migrate restore" \
+		n2x migrate start -c "$CONF"
+	check "$tool: the driver refuses: the rule" "$(saved $tool | grep -c '0x4&0x5fff=0x4000')" 1
+	ok "$tool: the driver refuses: restore" n2x migrate restore -c "$CONF"
+	unchanged "$tool: the driver refuses: restored" "$before"
+	external
 	traffic
 	ok "$tool: start, what it would do" n2x migrate start -c "$CONF" --dry-run
 	check "$tool: names the rule" "$(grep -c 'queue only what has DF set: .*clear DF, see wiki' <<<"$OUT")" 1
