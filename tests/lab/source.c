@@ -6,7 +6,8 @@
  * FAULT, once in every 100 sequence numbers, to prove what a sink counts: drop, duplicate,
  * swap (neighbours; they are of one flow with -f 1 only), ip-csum, udp-csum, short (an IPv4 total
  * length of 24 and 27 in turn, which ends inside the UDP header; the frame stays as long), vlan (an
- * 802.1Q tag in front), id0 (an IPv4 ID of 0), fragment (an offset that is not 0).
+ * 802.1Q tag in front), id0 (an IPv4 ID of 0), fragment (an offset that is not 0). And pieces: each
+ * three packets are the fragments of one (of the same MIN and MAX, the header and n * 8 bytes).
  *
  * Prints {"ready":true} when it starts. SIGUSR1: one line {"sent":N}. At COUNT sequence numbers,
  *SIGTERM or SIGINT: the last line.
@@ -40,6 +41,7 @@ enum fault {
 	FAULT_VLAN,
 	FAULT_ID0,
 	FAULT_FRAGMENT,
+	FAULT_PIECES,
 	FAULT_MAX
 };
 
@@ -47,7 +49,7 @@ static const char *const fault_name[] = {
 	[FAULT_NONE] = "none",         [FAULT_DROP] = "drop",  [FAULT_DUPLICATE] = "duplicate",
 	[FAULT_SWAP] = "swap",         [FAULT_IP] = "ip-csum", [FAULT_UDP] = "udp-csum",
 	[FAULT_SHORT] = "short",       [FAULT_VLAN] = "vlan",  [FAULT_ID0] = "id0",
-	[FAULT_FRAGMENT] = "fragment",
+	[FAULT_FRAGMENT] = "fragment", [FAULT_PIECES] = "pieces",
 };
 _Static_assert(sizeof(fault_name) / sizeof(fault_name[0]) == FAULT_MAX, "every fault has a name");
 
@@ -94,6 +96,15 @@ static bool next_seq(struct source *s, uint64_t *seq)
 	return true;
 }
 
+/* Piece 0, 1 or 2 of a packet, all of one length. */
+static void make_piece(struct wire_frame *frame, uint64_t seq)
+{
+	unsigned int piece = seq % 3, bytes = ntohs(frame->ip.tot_len) - sizeof(frame->ip);
+
+	frame->ip.id = htons((uint16_t)(seq / 3 % 65535 + 1));
+	frame->ip.frag_off |= htons((uint16_t)((piece < 2 ? 0x2000 : 0) | piece * bytes / 8));
+}
+
 static void build(const struct source *s, uint64_t seq, struct wire_frame *frame,
 		  struct iovec iov[4])
 {
@@ -131,6 +142,8 @@ static void build(const struct source *s, uint64_t seq, struct wire_frame *frame
 		frame->ip.id = 0;
 	if (faulty(s, seq, FAULT_FRAGMENT))
 		frame->ip.frag_off = htons(1);
+	if (s->fault == FAULT_PIECES)
+		make_piece(frame, seq);
 	frame->ip.check =
 		wire_fold(wire_sum((uint8_t *)frame + sizeof(frame->eth), sizeof(frame->ip), 0));
 	frame->udp.check = wire_fold(wire_udp_sum(frame) + s->pattern_sum[l]) ?: 0xffff;

@@ -20,7 +20,7 @@ kernels=(
 
 # Inserted at boot, so that no test waits for one.
 modules=(
-	veth vxlan bridge br_netfilter dummy 8021q overlay
+	veth vxlan bridge br_netfilter dummy 8021q bonding overlay virtio_pci virtio_net
 	nf_tables nft_queue nft_compat nft_counter nft_log nft_hash nft_numgen nft_limit nft_ct nft_objref
 	nft_meta_bridge
 	nf_conntrack nf_defrag_ipv4 nfnetlink_queue nfnetlink_log nf_log_syslog
@@ -206,15 +206,51 @@ prepare() {
 	cat "$work/base.cpio" "$work/$1/modules.cpio" "$work/tree.cpio" >"$work/initrd"
 }
 
+# virtio NICs. Their wires are taps on a bridge, in a namespace of qemu's own; a frame to 02:4e:32:58:08:0N goes to ethN. The
+# first is the far end of the others, which differ in what the driver asks of a NIC before it attaches XDP natively.
+# MAC, queue pairs, what the device is like
+nics=(
+	"02:4e:32:58:07:00 1 host_mtu=9000"
+	"02:4e:32:58:07:01 4 mq=on"
+	"02:4e:32:58:07:02 2 mq=on"
+	"02:4e:32:58:07:03 4 mq=on,ctrl_guest_offloads=off"
+	"02:4e:32:58:07:04 4 mq=on,host_mtu=9000"
+)
+
+# Writes the namespace's batches for ip and bridge; qemu's arguments are NICS.
+make_wires() {
+	local i mac queues device multi
+	NICS=()
+	echo "link add n2x mtu 9000 type bridge mcast_snooping 0" >"$work/wires.ip"
+	: >"$work/wires.bridge"
+	for i in "${!nics[@]}"; do
+		read -r mac queues device <<<"${nics[i]}"
+		multi=
+		[ "$queues" = 1 ] || multi=multi_queue
+		cat >>"$work/wires.ip" <<-END
+			tuntap add tap$i mode tap $multi
+			link set tap$i mtu 9000 master n2x
+			link set tap$i up type bridge_slave learning off flood off mcast_flood off
+		END
+		echo "fdb replace ${mac/:07:/:08:} dev tap$i master static" >>"$work/wires.bridge"
+		NICS+=(-netdev "tap,id=n$i,ifname=tap$i,queues=$queues,script=no,downscript=no"
+			-device "virtio-net-pci,netdev=n$i,mac=$mac,romfile=,$device")
+	done
+	echo "link set n2x up" >>"$work/wires.ip"
+}
+
 # boot KERNEL INITRD QEMU-ARGUMENT…: the exit code of the command prepared; 125 when the guest did not live to tell.
 boot() {
 	local kernel=$1 dir=$work/$1 console=$work/$1.console start=$SECONDS rc=0 code
 	# ttyS0 is the kernel's and carries the exit code, ttyS1 the output of the command, ttyS2 a tar of what it left.
 	# norandmaps: qemu translates code anew for every address that it is mapped at; without, a program starts four
 	# times as fast. tsc=reliable: else the clock is the HPET, a device to be emulated.
-	timeout --foreground -k 5 "$deadline" qemu-system-x86_64 \
+	make_wires
+	# shellcheck disable=SC2016
+	timeout --foreground -k 5 "$deadline" unshare --net \
+		sh -c 'ip -batch "$0.ip" && bridge -batch "$0.bridge" && exec "$@"' "$work/wires" qemu-system-x86_64 \
 		-accel tcg,thread=multi -cpu Nehalem -smp 2 -m 3G \
-		-nodefaults -no-user-config -display none -nic none "${@:3}" \
+		-nodefaults -no-user-config -display none "${NICS[@]}" "${@:3}" \
 		-serial "file:$console" -serial stdio -serial "file:$dir/left.tar" \
 		-kernel "$dir/vmlinuz" -initrd "$2" \
 		-append "console=ttyS0 panic=-1 oops=panic printk.devkmsg=on mitigations=off norandmaps tsc=reliable" </dev/null || rc=$?
