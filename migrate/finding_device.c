@@ -153,13 +153,14 @@ enum finding_verdict check_queues(struct check *c)
 		/* What software makes has as many as it wants. */
 		if (!device->hw_known || (hw->bus && !hw->rx_max))
 			silent = device;
-		if (!hw->bus || 2 * hw->rx <= hw->rx_max)
+		/* virtio_net shares what it has between XDP and the rest. */
+		if (!hw->bus || 2 * hw->rx <= hw->rx_max || !strcmp(hw->driver, "virtio_net"))
 			continue;
 		mend(c, "ethtool -L %s combined %u", check_name(device), hw->rx_max / 2);
 		return warn(
 			c,
-			"%s uses %u of its %u queues: some drivers (ena before 2.17, virtio_net) want "
-			"one more for each to attach natively",
+			"%s uses %u of its %u queues: some drivers (ena before 2.17) want one more for "
+			"each to attach natively",
 			check_name(device), hw->rx, hw->rx_max);
 	}
 	if (silent)

@@ -194,8 +194,11 @@ static int attach_point(const struct policy *policy, const char *interface, int 
 		return foreign(interface, query.prog_id, err);
 	}
 	if (ret < 0)
-		return err_set(err, N2X_SYSTEM, "%s: cannot attach XDP: %s", interface,
-			       xdp_libbpf_said());
+		return err_set(err, N2X_SYSTEM, "%s: cannot attach XDP: %s%s", interface,
+			       xdp_libbpf_said(),
+			       policy->xdp.mode == ATTACH_NATIVE
+				       ? ": see nfq2xdp plan, or set xdp.mode to generic"
+				       : "");
 	if (ret == 0)
 		return 0;
 	link = ret;

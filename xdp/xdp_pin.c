@@ -20,12 +20,14 @@ static _Thread_local char said[256];
 
 static int libbpf_log(enum libbpf_print_level level, const char *format, va_list args)
 {
+	static const char extack[] = "libbpf: Kernel error message: ";
 	char text[256];
 
 	vsnprintf(text, sizeof(text), format, args);
 	text[strcspn(text, "\n")] = '\0';
 	if (level == LIBBPF_WARN)
-		xdp_libbpf_say(text);
+		xdp_libbpf_say(strncmp(text, extack, strlen(extack)) ? text
+								     : text + strlen(extack));
 	log_debug("%s", text);
 	return 0;
 }
