@@ -115,7 +115,7 @@ parity: deps ## seeded defects, and 10,000,000 packets without one (make test ha
 
 tests: $(TEST_BIN) $(LAB_BIN) $(BUILD)/tests/faults/foreign.bpf.o $(BUILD)/tests/bench/bench.bpf.o
 
-vm: ## the bpf tier and parts of netns on other kernels, and the package on a host with systemd, under qemu
+vm: ## the bpf and guest tiers, parts of others, on other kernels; the package on a host with systemd; all under qemu
 	$(Q)$(MAKE) --no-print-directory deps VM=1
 	$(Q)$(MAKE) --no-print-directory all tests deb
 	$(Q)tests/vm/run.sh matrix

@@ -9,7 +9,9 @@ ip link add probe0 type bond mode active-backup 2>/dev/null || lab_skip "the ker
 lab_up || exit 1
 # shellcheck source=tests/netns/lib.sh
 . "$LAB_ROOT/tests/netns/lib.sh"
-N=300 FROM=eth0
+N=300
+# shellcheck disable=SC2034 # for send
+FROM=eth0
 
 # bond MODE: of ens5 and ens7, in place of the tunnel.
 bond() {

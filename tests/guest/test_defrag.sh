@@ -58,12 +58,12 @@ ok "start" n2x migrate start -c "$CONF"
 pieces "shadow"
 check "shadow: matched, cleared, handled, queued, leaks" "$(diff_of .matched .cleared .handled .queued .leaks)" \
 	"$((N / 3)) 0 $((N / 3)) $((N / 3)) 0"
-check "shadow: later fragments" "$(later)" $((N / 3 * 2))
+check "shadow: later fragments" "$(later)" $((2 * N / 3))
 ok "full" n2x migrate full -c "$CONF"
 pieces "full"
 check "full: matched, cleared, handled, queued, leaks" "$(diff_of .matched .cleared .handled .queued .leaks)" \
 	"$((N / 3)) $((N / 3)) 0 0 0"
-check "full: later fragments" "$(later)" $((N / 3 * 4))
+check "full: later fragments" "$(later)" $((4 * N / 3))
 ok "detach" n2x migrate rollback -c "$CONF" --detach
 stop_daemon nfqueue
 in_gw nft reset counters >/dev/null

@@ -46,9 +46,9 @@ enum fault {
 };
 
 static const char *const fault_name[] = {
-	[FAULT_NONE] = "none",         [FAULT_DROP] = "drop",  [FAULT_DUPLICATE] = "duplicate",
-	[FAULT_SWAP] = "swap",         [FAULT_IP] = "ip-csum", [FAULT_UDP] = "udp-csum",
-	[FAULT_SHORT] = "short",       [FAULT_VLAN] = "vlan",  [FAULT_ID0] = "id0",
+	[FAULT_NONE] = "none",         [FAULT_DROP] = "drop",     [FAULT_DUPLICATE] = "duplicate",
+	[FAULT_SWAP] = "swap",         [FAULT_IP] = "ip-csum",    [FAULT_UDP] = "udp-csum",
+	[FAULT_SHORT] = "short",       [FAULT_VLAN] = "vlan",     [FAULT_ID0] = "id0",
 	[FAULT_FRAGMENT] = "fragment", [FAULT_PIECES] = "pieces",
 };
 _Static_assert(sizeof(fault_name) / sizeof(fault_name[0]) == FAULT_MAX, "every fault has a name");
