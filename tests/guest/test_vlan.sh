@@ -5,7 +5,8 @@ set -u
 # shellcheck source=tests/lab/lab.sh
 . "$(dirname "$0")/../lab/lab.sh"
 lab_reexec "$@"
-ip link add link lo probe0 type vlan id 1 2>/dev/null || lab_skip "the kernel has no VLAN devices"
+ip link add probe0 type dummy 2>/dev/null || lab_skip "the kernel has no dummy devices"
+ip link add link probe0 probe1 type vlan id 1 2>/dev/null || lab_skip "the kernel has no VLAN devices"
 lab_up || exit 1
 # shellcheck source=tests/netns/lib.sh
 . "$LAB_ROOT/tests/netns/lib.sh"
