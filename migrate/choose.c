@@ -208,6 +208,20 @@ static bool is_point(const struct policy *policy, const struct facts_device *dev
 	return false;
 }
 
+/* Is XDP on something that it stands on? */
+static bool is_above(const struct facts *facts, const struct policy *policy,
+		     const struct facts_device *device)
+{
+	const int at = (int)(device - facts->device);
+
+	for (unsigned int i = 0; i < facts->n_devices; i++)
+		for (int up = facts->device[i].node.parent; up >= 0;
+		     up = facts->device[up].node.parent)
+			if (up == at && is_point(policy, &facts->device[i]))
+				return true;
+	return false;
+}
+
 static void note_device(const struct facts *facts, const struct facts_device *device,
 			struct choice *out)
 {
@@ -222,6 +236,8 @@ static void note_device(const struct facts *facts, const struct facts_device *de
 		note(out, device,
 		     "no native XDP on a tunnel; below it its packets are seen inside (VNI %u)",
 		     device->node.dev->vxlan.vni);
+	else if (is_above(facts, policy, device))
+		note(out, device, "XDP is below it");
 	else if (device->node.dev->master == root->node.dev->ifindex)
 		note(out, device,
 		     "no packet of the policy was seen to arrive there; one that does goes on to the "

@@ -86,6 +86,9 @@ for mode in active-backup balance-alb; do
 	fi
 	echo "# $mode: its NICs"
 	conf attach="[ens5, ens7]"
+	check "$mode, its NICs: plan: the bond" \
+		"$(n2x plan -c "$CONF" --json | jq -r '.not_attached[] | select(.interface == "bond0") | del(.interface)[]')" \
+		"XDP is below it"
 	way "$mode, its NICs" "ens5: $nics, $build
 ens7: $nics, $build"
 	ip -n n2x-gw link del bond0

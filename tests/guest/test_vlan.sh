@@ -27,6 +27,9 @@ lab_batch n2x-gw <<-END
 END
 in_gw ethtool -K ens5.100 gro off
 in_col ethtool -K eth0.100 gro off
+# It has its qdisc from when it was up.
+ip -n n2x-gw link set ens5.100 up
+ip -n n2x-gw link set ens5.100 down
 tagged() { in_gw sysctl -qw net.bridge.bridge-nf-filter-vlan-tagged="$1"; }
 lab_baseline
 conf

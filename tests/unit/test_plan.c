@@ -466,6 +466,10 @@ static void drivers(void **state)
 		(struct netdev_hw){ .driver = "ena", .bus = true, .rx = 4, .rx_max = 8 };
 	expect(h, "queues", FINDING_OK, "");
 	h = gateway_new();
+	device(h, "ens5")->hw =
+		(struct netdev_hw){ .driver = "virtio_net", .bus = true, .rx = 8, .rx_max = 8 };
+	expect(h, "queues", FINDING_OK, "");
+	h = gateway_new();
 	device(h, "ens5")->hw = (struct netdev_hw){ .driver = "x", .bus = true };
 	expect(h, "queues", FINDING_UNKNOWN, "ens5 does not say");
 	h = gateway_new();
