@@ -312,6 +312,7 @@ host() {
 	why=$(fetch $host_kernel "$suite") || { echo "SKIP host/test_host: $why"; return 77; }
 	unpack $host_kernel
 	make_image
+	local -a nics=() # the lab's names are the host's own there
 	tar -c --transform 's|^|n2x/|' tests build/tests/lab build/deb/nfq2xdp_*.deb >"$work/host.tar"
 	boot $host_kernel "$cache/host/initrd" -drive "file=$cache/host/image,if=virtio,format=raw,snapshot=on" \
 		-drive "file=$work/host.tar,if=virtio,format=raw,readonly=on" || rc=$?
