@@ -28,14 +28,18 @@
 #define DF_INLINE static inline __attribute__((always_inline))
 
 /*
- * A reason that ends the way. clang 14 would else load the register with it in front of the test, on
- * every packet's way: the empty asm gives it a block of its own, off that way.
+ * A reason that ends the way. For BPF, clang 14 would else load the register with it in front of the test,
+ * on every packet's way: the empty asm gives it a block of its own, off that way.
  */
+#ifdef __bpf__
 #define DF_ASIDE(reason)  \
 	({                \
 		asm("");  \
 		(reason); \
 	})
+#else
+#define DF_ASIDE(reason) (reason)
+#endif
 
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define DF_BE16(x)   ((__be16)__builtin_bswap16((__u16)(x)))

@@ -81,7 +81,8 @@ static void set_ctl(const struct nfq2xdp *skel, struct df_ctl ctl)
 {
 	__u32 zero = 0;
 
-	assert_int_equal(bpf_map_update_elem(bpf_map__fd(skel->maps.data_ctl), &zero, &ctl, BPF_ANY), 0);
+	assert_int_equal(
+		bpf_map_update_elem(bpf_map__fd(skel->maps.data_ctl), &zero, &ctl, BPF_ANY), 0);
 }
 
 static struct nfq2xdp *load_all(enum vector_policy policy)

@@ -84,11 +84,13 @@ static int run_packet(const struct head *h, bool frame, uint16_t ethertype, uint
 
 	if (frame && (void *)(eth + 1) > pkt.data_end)
 		return DF_TRUNCATED;
-	reason = frame ? df_match(&h->policy, &pkt, eth + 1, eth->proto_be)
-		       : df_match(&h->policy, &pkt, bytes, htobe16(ethertype));
+	reason = frame ? df_parse(&h->policy, &pkt, eth + 1, eth->proto_be)
+		       : df_parse(&h->policy, &pkt, bytes, htobe16(ethertype));
+	if (reason != DF_GO_ON)
+		return reason;
 	/* As the program does; what it says is tested against netfilter, on live traffic. */
-	if (reason == DF_GO_ON || df_is_udp(reason))
-		sampled += (uint64_t)df_sampled(&h->policy, h->ctl.sample_max, &pkt);
+	sampled += (uint64_t)df_sampled(&h->policy, h->ctl.sample_max, &pkt);
+	reason = df_match_udp(&h->policy, &pkt);
 	if (reason == DF_GO_ON)
 		reason = df_select(&h->ctl, h->now, nth, &pkt);
 	return reason == DF_GO_ON ? (int)df_rewrite(&h->policy, &pkt) : reason;
