@@ -176,7 +176,7 @@ for option in "" " --live-queue"; do
 	}
 done
 defect "queue: no verdict" keep "1 dropped:behind seen-only-by-xdp:xdp" $QUEUE \
-	's/^\tadd_verdict(queue, queue->last_id/\tif (!nfq_changed(reason))\n\t&/' --live-queue
+	's/^\tadd_verdict(queue, hdr->packet_id/\tif (!nfq_changed(reason))\n\t&/' --live-queue
 defect "queue: a byte less" keep "1 length:behind" $QUEUE 's/^\tif (payload)$/\tif (payload \&\& payload->nla_len--)/' --live-queue
 defect "rule: min-length, one off" min "1 counter:behind df-not-cleared:behind" $RULE 's/NFT_CMP_GTE, \&len_be/NFT_CMP_GT, \&len_be/' --live-queue
 defect "rule: no first fragments" keep "1 counter:behind df-not-cleared:behind" $RULE \

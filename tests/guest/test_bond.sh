@@ -11,7 +11,7 @@ lab_up || exit 1
 . "$LAB_ROOT/tests/netns/lib.sh"
 N=300
 # shellcheck disable=SC2034 # for send
-FROM=eth0
+SEND_FROM=eth0
 
 # bond MODE: of ens5 and ens7, in place of the tunnel.
 bond() {

@@ -36,9 +36,9 @@ plan() {
 nic() {
 	local name=eth$1 build=$2 longest=$3 why=$4 mode=native
 	echo "# $name: ${why:-native}"
-	FROM=wire TO=02:4e:32:58:08:0$1
+	SEND_FROM=wire SEND_TO=02:4e:32:58:08:0$1
 	ip -n n2x-gw link set "$name" up master br0
-	in_gw bridge fdb replace "$TO" dev ens6 master static
+	in_gw bridge fdb replace "$SEND_TO" dev ens6 master static
 	lab_forwarding
 	conf attach="[$name]" mode=native
 	if [ -n "$why" ]; then
@@ -60,7 +60,7 @@ nic() {
 	check "$name: full: matched, cleared, handled, with DF, leaks" \
 		"$(diff_of .matched .cleared .handled) $(sink_of .df_left) $(diff_of .leaks)" "$N $N 0 0 0"
 	ok "$name: detach" n2x migrate rollback -c "$CONF" --detach --allow-link-reset
-	in_gw bridge fdb del "$TO" dev ens6 master
+	in_gw bridge fdb del "$SEND_TO" dev ens6 master
 	ip -n n2x-gw link set "$name" down nomaster
 }
 

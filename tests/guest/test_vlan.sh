@@ -49,7 +49,7 @@ way() {
 detach() { ok "$1: detach" n2x migrate rollback -c "$CONF" --detach --allow-link-reset; }
 
 echo "# tagged frames, in the tunnel: seen below it, and on the port"
-FROM=mirror0.100 AT=eth0.100
+SEND_FROM=mirror0.100 SEND_AT=eth0.100
 tagged 1
 for point in ens5 vxlan1; do
 	conf attach="[$point]" match="$([ $point = vxlan1 ] || echo ', encap: vxlan')"
@@ -71,7 +71,7 @@ echo "# a VLAN device as the port: XDP on it, and below it"
 ip -n n2x-gw link set vxlan1 nomaster
 ip -n n2x-gw link set ens5.100 up master br0
 lab_forwarding
-FROM=eth0.100 AT=eth0
+SEND_FROM=eth0.100 SEND_AT=eth0
 for point in ens5.100 ens5; do
 	conf attach="[$point]"
 	way "VLAN device, $point"

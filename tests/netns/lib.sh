@@ -80,13 +80,13 @@ diff_of() {
 sink_of() { jq -r "$1" <<<"$SINK"; }
 
 # send N SOURCE-ARGUMENT…: N packets through the gateway, all of them seen by the sink. Nothing else is read. They leave
-# FROM, to the MAC TO, and are seen AT.
-FROM=mirror0 TO=$LAB_MAC AT=eth0
+# SEND_FROM, to the MAC SEND_TO, and are seen at SEND_AT.
+SEND_FROM=mirror0 SEND_TO=$LAB_MAC SEND_AT=eth0
 send() {
 	local n=$1
 	shift
-	start_daemon sink in_col "$LAB_BIN/sink" -i "$AT" -n "$n" -t 5 &&
-		start_daemon source in_src "$LAB_BIN/source" -i "$FROM" -m "$TO" -n "$n" -r 20000 "$@" || return
+	start_daemon sink in_col "$LAB_BIN/sink" -i "$SEND_AT" -n "$n" -t 5 &&
+		start_daemon source in_src "$LAB_BIN/source" -i "$SEND_FROM" -m "$SEND_TO" -n "$n" -r 20000 "$@" || return
 	wait_daemon source
 	wait_daemon sink
 	SINK=$REPLY
