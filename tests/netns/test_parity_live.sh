@@ -18,24 +18,25 @@ policy() {
 
 report() { jq -r "$1" <<<"$REPORT"; }
 
+# Until when samples are asked for.
+sample_until() {
+	bpftool -j map lookup pinned "$CTL" key 0 0 0 0 | jq '.formatted.value[".data.ctl"][0].ctl.sample_until'
+}
+
 # compare_begin [ARGUMENT…]: returns once XDP shows packets.
 compare_begin() {
 	CTL=$(find /sys/fs/bpf/nfq2xdp -name ctl)
 	# shellcheck disable=SC2016
 	start live in_gw sh -c 'exec "$0" "$@" >/run/lab/report' "$N2X" parity live -c "$CONF" --for 1h "$@"
-	until [ "$(bpftool -j map lookup pinned "$CTL" key 0 0 0 0 | jq '.formatted.value.sample_until > 0')" = true ]; do
-		kill -0 "${LAB_PID[live]}" || return
-	done
+	until [ "$(sample_until)" -gt 0 ]; do kill -0 "${LAB_PID[live]}" || return; done
 }
 
 # compare_settled: once it has asked for samples again: what came out by then may have been in front of the first.
 compare_settled() {
-	local key='key 0 0 0 0' first
-	# shellcheck disable=SC2086
-	until_of() { bpftool -j map lookup pinned "$CTL" $key | jq .formatted.value.sample_until; }
+	local first
 	compare_begin "$@"
-	first=$(until_of)
-	while [ "$(until_of)" = "$first" ]; do kill -0 "${LAB_PID[live]}" || return; done
+	first=$(sample_until)
+	while [ "$(sample_until)" = "$first" ]; do kill -0 "${LAB_PID[live]}" || return; done
 }
 
 # compare_end: RC and REPORT; what is on its way is still compared.
