@@ -18,7 +18,7 @@ kernels=(
 	"5.10   bullseye         bpf netns/test_queue_vectors guest"
 )
 # What asserts times has the machine for itself.
-alone=("6.1 faults/test_lease" "6.12 faults/test_lease")
+alone=("6.1 faults/test_cycles faults/test_lease" "6.12 faults/test_cycles faults/test_lease")
 
 # Inserted at boot, so that no test waits for one.
 modules=(
