@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "core/cap.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
 
 #include <cap-ng.h>
 #include <linux/capability.h>
+#include <linux/netlink.h>
+
+#include "core/util.h"
 
 static bool have(unsigned int cap)
 {
@@ -26,6 +32,19 @@ static const char *missing(enum cap_need need)
 	return NULL;
 }
 
+/* Without, libbpf says of an interface that it does not exist, and nft that nothing is there. */
+static int check_netlink(struct err *err)
+{
+	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+
+	if (fd >= 0)
+		return 0;
+	return err_set(err, N2X_SYSTEM,
+		       "no netlink socket may be made (%s): a service needs AF_NETLINK in "
+		       "RestrictAddressFamilies",
+		       strerror(errno));
+}
+
 int cap_require(enum cap_need need, struct err *err)
 {
 	const char *name;
@@ -36,5 +55,5 @@ int cap_require(enum cap_need need, struct err *err)
 	if (name)
 		return err_set(err, N2X_SYSTEM,
 			       "%s is missing: run as root, or give the process %s", name, name);
-	return 0;
+	return need == CAP_NEED_MAPS ? 0 : check_netlink(err);
 }

@@ -9,5 +9,5 @@ enum cap_need {
 	CAP_NEED_MAPS, /* CAP_BPF (or CAP_SYS_ADMIN): pinned maps only */
 };
 
-/* Returns 0, or -N2X_SYSTEM with one line that names what is missing. */
+/* For the first two, netlink sockets too. Returns 0, or -N2X_SYSTEM with one line that names what is missing. */
 int cap_require(enum cap_need need, struct err *err);

@@ -12,13 +12,16 @@
 enum finding_verdict check_rights(struct check *c)
 {
 	const struct fact_try *xdp = &c->facts->rights_xdp, *nfq = &c->facts->rights_nfqueue;
+	const char *why;
 
 	if (!xdp->asked || !nfq->asked)
 		return unknown(c, "not read");
 	if (xdp->ret == 0 && nfq->ret == 0)
 		return ok(c, "all that XDP and NFQUEUE need");
-	mend(c, "sudo nfq2xdp plan");
-	return fail_as(c, N2X_SYSTEM, "%s", nfq->ret ? nfq->why.text : xdp->why.text);
+	why = nfq->ret ? nfq->why.text : xdp->why.text;
+	if (!strncmp(why, "CAP_", 4))
+		mend(c, "sudo nfq2xdp plan");
+	return fail_as(c, N2X_SYSTEM, "%s", why);
 }
 
 enum finding_verdict check_bpffs(struct check *c)

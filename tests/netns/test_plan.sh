@@ -352,6 +352,8 @@ for cap in net_admin sys_admin,-bpf sys_admin,-perfmon; do
 	plan_as "without $cap" "fail rights: ${last^^} is missing: run as root, or give the process ${last^^} > sudo nfq2xdp plan" \
 		in_gw setpriv --bounding-set="-$cap" --inh-caps=-all "$N2X" plan
 done
+plan_as "a service without AF_NETLINK" "fail rights: no netlink socket may be made (Address family not supported by protocol): a service needs AF_NETLINK in RestrictAddressFamilies" \
+	in_gw "$LAB_BIN/no_link" -n "$N2X" plan br0
 plan_as "bpffs is hidden" "fail bpffs: /sys/fs/bpf is not a BPF file system: mount -t bpf bpf /sys/fs/bpf (inside \`ip netns exec\` it is hidden: use nsenter --net=/run/netns/NAME) > mount -t bpf bpf /sys/fs/bpf" \
 	ip netns exec n2x-gw "$N2X" plan
 mount -o remount,ro /sys/fs/bpf
