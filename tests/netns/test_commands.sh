@@ -18,7 +18,7 @@ done
 # What runs in another place: FILE:WHAT, and the file has it; no WHAT: the command itself.
 declare -A ELSEWHERE=(
 	["make demo"]=".ci/run:stage demo 240 make demo"
-	["make demo VM=1"]=".ci/run:stage demo-vm 240 make demo VM=1"
+	["make demo VM=1"]=".ci/run:stage demo-vm 400 make demo VM=1"
 	["make test"]=".ci/run:stage test 2000 make test"
 	["make deb"]="tests/unit/test_deb.sh:make -s deb"
 	["make install"]='tests/netns/test_units.sh:install DESTDIR='
