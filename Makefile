@@ -18,7 +18,8 @@ DEPS     = make gcc libc6-dev linux-libc-dev clang llvm bpftool pkg-config libbp
 DEPS    += libcmocka-dev iproute2 nftables iptables procps ethtool jq util-linux
 DEPS_TEST = libclang-rt-dev clang-format-14 clang-tidy-14 shellcheck valgrind git iperf3 tcpdump iputils-ping \
 	   netcat-openbsd chromium-headless-shell fonts-dejavu-core systemd udev dbus man-db cpio dpkg-dev debhelper \
-	   lintian golang-go golang-github-hashicorp-hcl-v2-dev ansible-core python3-apt python3-yaml python3-jsonschema python3-configobj python3-jinja2 \
+	   lintian golang-go golang-github-hashicorp-hcl-v2-dev ansible-core python3-apt python3-yaml \
+	   python3-jsonschema python3-configobj python3-jinja2 \
 	   python3-requests python3-netifaces python3-jsonpatch
 DEPS_VM  = qemu-system-x86 busybox-static netbase cpio xz-utils ca-certificates mmdebstrap e2fsprogs
 # Unpacked, not installed: the one would start a server, the other configure this machine.

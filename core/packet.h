@@ -245,8 +245,10 @@ DF_INLINE int df_parse_eth(struct df_pkt *pkt, void *at)
 	return df_parse_ipv4(pkt, df_forget(l3, at, DF_INNER_MAX), DF_LACKS);
 }
 
-/* The first is mostly the only one. Both return at the first hit: a flag carried to the end of the loop would more than double what the
- * verifier walks. */
+/*
+ * The first is mostly the only one. Both return at the first hit: a flag carried to the end of the loop
+ * would more than double what the verifier walks.
+ */
 DF_INLINE int df_port_known(const volatile struct df_policy *policy, __be16 dport_be)
 {
 	int n;

@@ -38,13 +38,7 @@ start_nfqueue || exit 1
 # way NAME: in SHADOW the NFQUEUE path has all, in FULL XDP has.
 way() {
 	ok "$1: start" n2x migrate start -c "$CONF"
-	burst $N -f 10
-	check "$1: shadow: matched, cleared, handled, with DF" \
-		"$(diff_of .matched .cleared .handled) $(sink_of .df_left)" "$N 0 $N 0"
-	ok "$1: full" n2x migrate full -c "$CONF"
-	burst $N -f 10
-	check "$1: full: matched, cleared, handled, with DF, leaks" \
-		"$(diff_of .matched .cleared .handled) $(sink_of .df_left) $(diff_of .leaks)" "$N $N 0 0 0"
+	both "$1" $N
 }
 detach() { ok "$1: detach" n2x migrate rollback -c "$CONF" --detach --allow-link-reset; }
 

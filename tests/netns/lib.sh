@@ -99,6 +99,17 @@ burst() {
 	since_mark
 }
 
+# both NAME PACKETS: in SHADOW the NFQUEUE path has all, in FULL XDP has.
+both() {
+	burst "$2" -f 10
+	check "$1: shadow: matched, cleared, handled, with DF" \
+		"$(diff_of .matched .cleared .handled) $(sink_of .df_left)" "$2 0 $2 0"
+	ok "$1: full" n2x migrate full -c "$CONF"
+	burst "$2" -f 10
+	check "$1: full: matched, cleared, handled, with DF, leaks" \
+		"$(diff_of .matched .cleared .handled) $(sink_of .df_left) $(diff_of .leaks)" "$2 $2 0 0 0"
+}
+
 # start_said NAME PATTERN CMD…: start, and wait for what a command of ours says on standard error.
 start_said() {
 	local name=$1 pattern=$2

@@ -4,9 +4,9 @@
  * everything, nfq_queue_service(), and out of the other port.
  *
  * The rule is in the bridge family where the kernel can queue there: it sees every frame as it came.
- * Where it cannot (without nft_queue nft_compat refuses NFQUEUE for bridges; from 7.2 on the kernel
- * drops what a bridge queue gives back changed), it is in the ip family behind br_netfilter, which takes away frames in front of it: fate_of() says which, and every vector is
- * held to that too. The network namespace is this process's own and goes with it.
+ * Where it cannot (without nft_queue nft_compat refuses NFQUEUE for bridges; some kernels drop what a
+ * bridge queue gives back changed), it is in the ip family behind br_netfilter, which takes away frames
+ * in front of it: fate_of() says which, and every vector is held to that too. The network namespace is this process's own and goes with it.
  */
 #include <arpa/inet.h>
 #include <errno.h>
