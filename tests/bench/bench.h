@@ -49,10 +49,11 @@ struct bench_sink { /* one per CPU */
 	__u64 samples;
 };
 
-struct bench_refill { /* what a rewrite changes */
+#define BENCH_REFILLED 16 /* bytes of an IPv4 header that are written again: all that a rewrite changes */
+#define BENCH_REFILL_AT 2 /* from there on */
+
+struct bench_refill {
 	__u32 at; /* offset of the IPv4 header; even, at most 128 */
-	__be16 frag_off_be;
-	__u16 check;
-	__be16 id_be;
-	__u16 pad;
+	__u32 pad;
+	__u64 word[BENCH_REFILLED / 8];
 };

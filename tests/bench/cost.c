@@ -209,14 +209,14 @@ static void load_row(struct loaded *l, const struct row *row, const char *path)
 /* Ns a packet. */
 static double run(struct loaded *l)
 {
-	const struct df_ipv4 *ip = (const void *)(l->packet->in + l->row->at);
-	const struct bench_refill refill = { l->row->at, ip->frag_off_be, ip->check, ip->id_be, 0 };
+	struct bench_refill refill = { .at = l->row->at };
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = l->packet->in,
 		    .data_size_in = (uint32_t)l->packet->len, .repeat = RUNS);
 	const uint32_t zero = 0;
 	uint64_t start;
 	double ns;
 
+	memcpy(refill.word, l->packet->in + l->row->at + BENCH_REFILL_AT, sizeof(refill.word));
 	if (bpf_map_update_elem(l->refill, &zero, &refill, BPF_ANY) < 0)
 		err(1, "%s", l->row->name);
 	start = wire_now_ns();
