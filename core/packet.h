@@ -27,27 +27,15 @@
 #define DF_GO_ON  (-1)
 #define DF_INLINE static inline __attribute__((always_inline))
 
-/*
- * A reason that ends the way. For BPF, clang 14 would else load the register with it in front of the test,
- * on every packet's way: the empty asm gives it a block of its own, off that way.
- */
-#ifdef __bpf__
-#define DF_ASIDE(reason)  \
-	({                \
-		asm("");  \
-		(reason); \
-	})
-#else
-#define DF_ASIDE(reason) (reason)
-#endif
-
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define DF_BE16(x)   ((__be16)__builtin_bswap16((__u16)(x)))
+#define DF_BE32(x)   ((__be32)__builtin_bswap32((__u32)(x)))
 #define DF_HOST16(x) __builtin_bswap16((__u16)(x))
 #define DF_HOST32(x) __builtin_bswap32((__u32)(x))
 #define DF_LE32(x)   ((__u32)(x))
 #else
 #define DF_BE16(x)   ((__be16)(x))
+#define DF_BE32(x)   ((__be32)(x))
 #define DF_HOST16(x) ((__u16)(x))
 #define DF_HOST32(x) ((__u32)(x))
 #define DF_LE32(x)   __builtin_bswap32((__u32)(x))
@@ -157,19 +145,19 @@ DF_INLINE int df_parse_ipv4(struct df_pkt *pkt, void *at, struct df_lacks lacks)
 	struct df_udp *udp;
 
 	if ((void *)(ip + 1) > pkt->data_end)
-		return DF_ASIDE(DF_TRUNCATED);
+		return DF_TRUNCATED;
 	/* Version 4 and an ihl of 5 or more, in one comparison. */
 	if ((__u32)(ip->version_ihl - 0x45) > 0x4f - 0x45)
-		return DF_ASIDE(DF_MALFORMED);
+		return DF_MALFORMED;
 	if (ip->protocol != DF_IPPROTO_UDP)
-		return DF_ASIDE(lacks.udp);
+		return lacks.udp;
 	if (ip->frag_off_be & DF_IP_OFFSET)
-		return DF_ASIDE(DF_FRAGMENT);
+		return DF_FRAGMENT;
 	if (DF_HOST16(ip->tot_len_be) < df_ihl(ip) + sizeof(*udp))
-		return DF_ASIDE(DF_MALFORMED);
+		return DF_MALFORMED;
 	udp = at + df_ihl(ip);
 	if ((void *)(udp + 1) > pkt->data_end)
-		return DF_ASIDE(DF_TRUNCATED);
+		return DF_TRUNCATED;
 	pkt->ip = ip;
 	pkt->udp = udp;
 	pkt->room = DF_ROOM_ALL;
@@ -198,17 +186,17 @@ DF_INLINE int df_skip_tags(const struct df_pkt *pkt, void **at, __be16 proto_be,
 	if (proto_be == DF_BE16(ETH_P_IP))
 		return DF_GO_ON;
 	if (!df_is_tag(proto_be))
-		return DF_ASIDE(lacks.ipv4);
+		return lacks.ipv4;
 	for (int i = 0; i < DF_VLAN_TAGS_MAX; i++) {
 		__u32 tag = df_is_tag(proto_be);
 
 		*at += tag * sizeof(struct df_vlan);
 		if (*at > pkt->data_end)
-			return DF_ASIDE(DF_TRUNCATED);
+			return DF_TRUNCATED;
 		if (tag)
 			proto_be = ((struct df_vlan *)*at - 1)->proto_be;
 	}
-	return proto_be == DF_BE16(ETH_P_IP) ? DF_GO_ON : DF_ASIDE(lacks.ipv4);
+	return proto_be == DF_BE16(ETH_P_IP) ? DF_GO_ON : lacks.ipv4;
 }
 
 DF_INLINE int df_parse_l3(struct df_pkt *pkt, void *at, __be16 proto_be, struct df_lacks lacks)
@@ -238,7 +226,7 @@ DF_INLINE int df_parse_eth(struct df_pkt *pkt, void *at)
 	int ret;
 
 	if ((void *)(eth + 1) > pkt->data_end)
-		return DF_ASIDE(DF_TRUNCATED);
+		return DF_TRUNCATED;
 	ret = df_skip_tags(pkt, &l3, eth->proto_be, DF_LACKS);
 	if (ret != DF_GO_ON)
 		return ret;
@@ -275,66 +263,140 @@ DF_INLINE int df_vni_known(const volatile struct df_policy *policy, __u32 vni)
 	return n == 0;
 }
 
-/*
- * The outer headers, VXLAN, then the inner frame. The inner headers must be inside the outer datagram,
- * not in what follows it in the frame: the kernel trims to that before it decapsulates, and the outer
- * UDP checksum covers that (P4).
- */
-DF_INLINE int df_parse_vxlan(const volatile struct df_policy *policy, struct df_pkt *pkt, void *at,
-			     __be16 proto_be)
+/* VXLAN behind the outer UDP header, pkt->udp. *held: the bytes of that datagram, its header included. */
+DF_INLINE int df_parse_vxlan(const volatile struct df_policy *policy, const struct df_pkt *pkt,
+			     long *held)
 {
-	/* Anything that cannot carry VXLAN is "not VXLAN", whichever header said so. */
-	int ret = df_parse_l3(pkt, at, proto_be, (struct df_lacks){ DF_NOT_VXLAN, DF_NOT_VXLAN });
-	struct df_vxlan *vxlan;
-	struct df_udp *outer;
-	long held;
+	const struct df_udp *outer = pkt->udp;
+	const struct df_vxlan *vxlan = (const void *)(outer + 1);
 
-	if (ret != DF_GO_ON)
-		return ret;
-	outer = pkt->udp;
-	vxlan = (void *)(outer + 1);
 	if (outer->dport_be != DF_BE16(VXLAN_PORT))
-		return DF_ASIDE(DF_NOT_VXLAN);
-	if ((void *)(vxlan + 1) > pkt->data_end)
-		return DF_ASIDE(DF_TRUNCATED);
+		return DF_NOT_VXLAN;
+	if ((const void *)(vxlan + 1) > pkt->data_end)
+		return DF_TRUNCATED;
 	if (!(DF_HOST32(vxlan->flags_be) & 0x08000000))
-		return DF_ASIDE(DF_NOT_VXLAN);
+		return DF_NOT_VXLAN;
 	if (!df_vni_known(policy, DF_HOST32(df_load32(&vxlan->vni_be)) >> 8))
-		return DF_ASIDE(DF_OTHER_VNI);
-	held = DF_HOST16(pkt->ip->tot_len_be) - (long)df_ihl(pkt->ip);
-	if (held > DF_HOST16(outer->len_be))
-		held = DF_HOST16(outer->len_be);
-	held += (void *)outer - at;
-	ret = df_parse_eth(pkt, df_forget(vxlan + 1, at, DF_OUTER_MAX));
-	if (ret != DF_GO_ON)
-		return ret;
-	pkt->room = held - ((void *)pkt->udp - at);
-	if (pkt->room < (long)sizeof(*outer))
-		return DF_ASIDE(DF_TRUNCATED);
+		return DF_OTHER_VNI;
+	*held = DF_HOST16(pkt->ip->tot_len_be) - (long)df_ihl(pkt->ip);
+	if (*held > DF_HOST16(outer->len_be))
+		*held = DF_HOST16(outer->len_be);
 	return DF_GO_ON;
 }
 
 /*
+ * The inner headers must be inside the outer datagram, not in what follows it in the frame: the kernel
+ * trims to that before it decapsulates, and the outer UDP checksum covers that (P4).
+ */
+DF_INLINE int df_inside(struct df_pkt *pkt, long held, long udp_at)
+{
+	pkt->room = held - udp_at;
+	return pkt->room < (long)sizeof(*pkt->udp) ? DF_TRUNCATED : DF_GO_ON;
+}
+
+/* Anything that cannot carry VXLAN is "not VXLAN", whichever header said so. */
+#define DF_LACKS_VXLAN ((struct df_lacks){ DF_NOT_VXLAN, DF_NOT_VXLAN })
+
+/* The outer headers, VXLAN, then the inner frame. */
+DF_INLINE int df_parse_tunnel(const volatile struct df_policy *policy, struct df_pkt *pkt, void *at,
+			      __be16 proto_be)
+{
+	int ret = df_parse_l3(pkt, at, proto_be, DF_LACKS_VXLAN);
+	void *inner;
+	long held;
+
+	if (ret == DF_GO_ON)
+		ret = df_parse_vxlan(policy, pkt, &held);
+	if (ret != DF_GO_ON)
+		return ret;
+	held += (void *)pkt->udp - at;
+	inner = (void *)(pkt->udp + 1) + sizeof(struct df_vxlan);
+	ret = df_parse_eth(pkt, df_forget(inner, at, DF_OUTER_MAX));
+	return ret == DF_GO_ON ? df_inside(pkt, held, (void *)pkt->udp - at) : ret;
+}
+
+/*
  * The UDP packet that the policy looks at. at: the first byte behind an ethertype of proto_be (network
- * order): the XDP program passes what follows the Ethernet header, the NFQUEUE handler its payload.
+ * order), for the NFQUEUE handler its payload.
  * DF_GO_ON: there is one, pkt->ip and pkt->udp are valid.
  */
 DF_INLINE int df_parse(const volatile struct df_policy *policy, struct df_pkt *pkt, void *at,
 		       __be16 proto_be)
 {
-	return policy->encap == DF_ENCAP_VXLAN ? df_parse_vxlan(policy, pkt, at, proto_be)
+	return policy->encap == DF_ENCAP_VXLAN ? df_parse_tunnel(policy, pkt, at, proto_be)
 					       : df_parse_l3(pkt, at, proto_be, DF_LACKS);
+}
+
+#define DF_UNPLAIN (-2)
+
+/* An Ethernet frame without tags and IPv4 options: each header is where a constant says. */
+DF_INLINE int df_plain_eth(struct df_pkt *pkt, struct df_eth *eth, struct df_lacks lacks)
+{
+	struct df_ipv4 *ip = (void *)(eth + 1);
+	struct df_udp *udp = (void *)(ip + 1);
+
+	if ((void *)(udp + 1) > pkt->data_end)
+		return DF_UNPLAIN;
+	if (eth->proto_be != DF_BE16(ETH_P_IP))
+		return df_is_tag(eth->proto_be) ? DF_UNPLAIN : lacks.ipv4;
+	if (ip->version_ihl != 0x45)
+		return DF_UNPLAIN;
+	if (ip->protocol != DF_IPPROTO_UDP)
+		return lacks.udp;
+	if (ip->frag_off_be & DF_IP_OFFSET)
+		return DF_FRAGMENT;
+	if (DF_HOST16(ip->tot_len_be) < sizeof(*ip) + sizeof(*udp))
+		return DF_MALFORMED;
+	pkt->ip = ip;
+	pkt->udp = udp;
+	pkt->room = DF_ROOM_ALL;
+	return DF_GO_ON;
+}
+
+DF_INLINE int df_plain_frame(const volatile struct df_policy *policy, struct df_pkt *pkt,
+			     struct df_eth *eth)
+{
+	struct df_udp *outer;
+	long held;
+	int ret;
+
+	if (policy->encap != DF_ENCAP_VXLAN)
+		return df_plain_eth(pkt, eth, DF_LACKS);
+	ret = df_plain_eth(pkt, eth, DF_LACKS_VXLAN);
+	if (ret == DF_GO_ON)
+		ret = df_parse_vxlan(policy, pkt, &held);
+	if (ret != DF_GO_ON)
+		return ret;
+	outer = pkt->udp;
+	ret = df_plain_eth(pkt, (void *)(outer + 1) + sizeof(struct df_vxlan), DF_LACKS);
+	return ret == DF_GO_ON ? df_inside(pkt, held, (void *)pkt->udp - (void *)outer) : ret;
+}
+
+/*
+ * df_parse() of an Ethernet frame. Most are plain, and the first way says of those what the second one would
+ * say, in half the instructions.
+ */
+DF_INLINE int df_parse_frame(const volatile struct df_policy *policy, struct df_pkt *pkt,
+			     struct df_eth *eth)
+{
+	int ret = df_plain_frame(policy, pkt, eth);
+
+	if (ret != DF_UNPLAIN)
+		return ret;
+	if ((void *)(eth + 1) > pkt->data_end)
+		return DF_TRUNCATED;
+	return df_parse(policy, pkt, eth + 1, eth->proto_be);
 }
 
 /* Does the policy want that packet to be handled? DF_GO_ON: it does, and DF is set. */
 DF_INLINE int df_match_udp(const volatile struct df_policy *policy, const struct df_pkt *pkt)
 {
 	if (!df_port_known(policy, pkt->udp->dport_be))
-		return DF_ASIDE(DF_OTHER_PORT);
+		return DF_OTHER_PORT;
 	if (!(pkt->ip->frag_off_be & DF_IP_DF))
-		return DF_ASIDE(DF_NO_DF);
+		return DF_NO_DF;
 	if (policy->min_len && DF_HOST16(pkt->ip->tot_len_be) < policy->min_len)
-		return DF_ASIDE(DF_BELOW_MIN);
+		return DF_BELOW_MIN;
 	return DF_GO_ON;
 }
 
@@ -386,20 +448,20 @@ DF_INLINE int df_select(const volatile struct df_ctl *ctl, __u64 now, __u32 *nth
 	__u64 deadline = ctl->deadline;
 
 	if (kind == DF_SHARE_NONE)
-		return DF_ASIDE(DF_NOT_SELECTED);
+		return DF_NOT_SELECTED;
 	if (deadline && now >= deadline)
-		return DF_ASIDE(DF_LEASE_EXPIRED);
+		return DF_LEASE_EXPIRED;
 	if (kind == DF_SHARE_ALL)
 		return DF_GO_ON;
 	if (kind == DF_SHARE_NTH && n) {
 		if (++*nth < n)
-			return DF_ASIDE(DF_NOT_SELECTED);
+			return DF_NOT_SELECTED;
 		*nth = 0;
 		return DF_GO_ON;
 	}
 	if (kind == DF_SHARE_FLOW && (__u32)df_flow_hash(pkt) < n)
 		return DF_GO_ON;
-	return DF_ASIDE(DF_NOT_SELECTED);
+	return DF_NOT_SELECTED;
 }
 
 /*
@@ -452,15 +514,16 @@ DF_INLINE int df_sampled(const volatile struct df_policy *policy, __u32 max,
 }
 
 /*
- * The checksum after its words' sum rose by `word`: HC' = ~(~HC + word), RFC 1624 eqn. 3.
- * One's-complement sums do not depend on byte order (RFC 1071), so all of it is used as it stands in the
- * packet.
+ * The checksum after its words' sum rose by `word`: HC' = ~(~HC + word), RFC 1624 eqn. 3. That is
+ * HC + ~word, with 0 where the sum is 0xffff, the other zero; so does ip_decrease_ttl() in
+ * include/net/ip.h. One's-complement sums do not depend on byte order (RFC 1071), so all of it is used as
+ * it stands in the packet.
  */
 DF_INLINE __u16 df_csum_add(__u16 check, __u16 word)
 {
-	__u32 sum = (__u32)(__u16)~check + word;
+	__u32 sum = (__u32)check + (__u16)~word;
 
-	return (__u16) ~(sum + (sum >> 16));
+	return (__u16)(sum + ((sum + 1) >> 16));
 }
 
 /* And after one 16-bit word changed from old to new: by ~old + new. */
@@ -497,20 +560,22 @@ DF_INLINE __be16 df_assigned_id(const struct df_pkt *pkt)
 DF_INLINE enum df_reason df_rewrite(const volatile struct df_policy *policy, struct df_pkt *pkt)
 {
 	struct df_ipv4 *ip = pkt->ip;
-	__be16 old = ip->frag_off_be;
-	__be16 new = (__be16)(old & ~DF_IP_DF);
+	/*
+	 * Never a fragment's ID: its other fragments carry no ports and keep theirs (RFC 791 reassembly).
+	 * ID and MF in one load, before one of them is written.
+	 */
+	__u32 keeps_id = df_load32(&ip->id_be) & DF_BE32(0xffff2000);
+	__be16 id;
 
 	/* ~old + new is the same for every old that has DF. */
 	ip->check = df_csum_add(ip->check, (__u16)~DF_IP_DF);
-	ip->frag_off_be = new;
-	/* Never a fragment's ID: its other fragments carry no ports and keep theirs (RFC 791
-	 * reassembly). */
-	if (ip->id_be || (new &DF_IP_MF))
+	ip->frag_off_be = (__be16)(ip->frag_off_be & ~DF_IP_DF);
+	if (keeps_id)
 		return DF_CLEARED;
 	if (policy->ip_id != DF_IP_ID_ASSIGN)
 		return DF_CLEARED_ID0;
-	new = df_assigned_id(pkt);
-	ip->check = df_csum_update(ip->check, 0, new);
-	ip->id_be = new;
+	id = df_assigned_id(pkt);
+	ip->check = df_csum_update(ip->check, 0, id);
+	ip->id_be = id;
 	return DF_CLEARED_ASSIGNED;
 }

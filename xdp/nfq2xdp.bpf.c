@@ -94,16 +94,6 @@ __attribute__((noinline)) int n2x_show(struct xdp_md *ctx, __u32 len, __u32 ip_a
 	return 0;
 }
 
-static __always_inline void show(struct xdp_md *ctx, const struct df_pkt *pkt, int reason,
-				 struct df_stats *count)
-{
-	__u32 ip_at = (__u32)((void *)pkt->ip - (void *)(long)ctx->data);
-
-	if (!n2x_show(ctx, ip_at + DF_HOST16(pkt->ip->tot_len_be), ip_at,
-		      reason == DF_GO_ON ? DF_CLEARED : (__u32)reason))
-		count->unshown++;
-}
-
 static __always_inline int decide(const struct df_pkt *pkt, struct df_stats *count)
 {
 	int reason = df_match_udp(&policy, pkt);
@@ -111,46 +101,58 @@ static __always_inline int decide(const struct df_pkt *pkt, struct df_stats *cou
 	return reason == DF_GO_ON ? df_select(&ctl, bpf_jiffies64(), &count->nth, pkt) : reason;
 }
 
-/* The same while somebody looks. Asked before it is decided, so that the verifier walks that once. */
-static __always_inline int decide_shown(struct xdp_md *ctx, const struct df_pkt *pkt,
-					struct df_stats *count, __u64 until)
+static __always_inline int finish(struct df_pkt *pkt, struct df_stats *count, int reason)
 {
-	bool shown = until > bpf_jiffies64() && df_sampled(&policy, ctl.sample_max, pkt);
-	int reason = decide(pkt, count);
+	if (reason == DF_GO_ON)
+		reason = (int)df_rewrite(&policy, pkt);
+	if (reason >= 0 && reason < DF_REASON_MAX)
+		count->reason[reason]++;
+	return XDP_PASS;
+}
 
-	if (shown)
-		show(ctx, pkt, reason, count);
-	return reason;
+/*
+ * The whole way of a UDP packet that was chosen to be shown, from the beginning: so the way of all others,
+ * which are many more, has the registers for itself.
+ */
+static __attribute__((noinline)) int handle_shown(struct xdp_md *ctx, struct df_stats *count)
+{
+	struct df_eth *eth = (void *)(long)ctx->data;
+	struct df_pkt pkt;
+	__u32 ip_at;
+	int reason;
+
+	pkt.data_end = (void *)(long)ctx->data_end;
+	if ((void *)(eth + 1) > pkt.data_end ||
+	    df_parse(&policy, &pkt, eth + 1, eth->proto_be) != DF_GO_ON)
+		return XDP_PASS; /* it was parsed already */
+	reason = decide(&pkt, count);
+	ip_at = (__u32)((void *)pkt.ip - (void *)eth);
+	if (ctl.sample_until > bpf_jiffies64() &&
+	    !n2x_show(ctx, ip_at + DF_HOST16(pkt.ip->tot_len_be), ip_at,
+		      reason == DF_GO_ON ? DF_CLEARED : (__u32)reason))
+		count->unshown++;
+	return finish(&pkt, count, reason);
 }
 
 static __always_inline int handle(struct xdp_md *ctx)
 {
-	struct df_eth *eth = (void *)(long)ctx->data;
 	struct df_stats *count;
 	struct df_pkt pkt;
-	__u64 until;
 	int reason;
 
-	/* And no more of pkt: whatever is set here is written on every packet's way. */
-	pkt.data_end = (void *)(long)ctx->data_end;
 	/* The first thing, so that nothing is ever done without being counted (abi I2). */
 	count = bpf_map_lookup_elem(&stats, ZERO);
 	if (!count)
 		return XDP_PASS;
-	if ((void *)(eth + 1) > pkt.data_end) {
-		count->reason[DF_TRUNCATED]++;
-		return XDP_PASS;
+	/* And no more of pkt: whatever is set here is written on every packet's way. */
+	pkt.data_end = (void *)(long)ctx->data_end;
+	reason = df_parse_frame(&policy, &pkt, (void *)(long)ctx->data);
+	if (reason == DF_GO_ON) {
+		if (ctl.sample_until && df_sampled(&policy, ctl.sample_max, &pkt))
+			return handle_shown(ctx, count);
+		reason = decide(&pkt, count);
 	}
-	reason = df_parse(&policy, &pkt, eth + 1, eth->proto_be);
-	if (reason == DF_GO_ON)
-		reason = __builtin_expect((until = ctl.sample_until) != 0, 0)
-				 ? decide_shown(ctx, &pkt, count, until)
-				 : decide(&pkt, count);
-	if (reason == DF_GO_ON)
-		reason = (int)df_rewrite(&policy, &pkt);
-	if (reason >= 0 && reason < DF_REASON_MAX)
-		count->reason[reason]++;
-	return XDP_PASS;
+	return finish(&pkt, count, reason);
 }
 
 SEC("xdp")

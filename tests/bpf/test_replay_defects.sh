@@ -67,12 +67,14 @@ defect() {
 	found "$name" "$rc $(classes)" "$expected"
 }
 
-behind_rewrite() { printf 's/reason = (int)df_rewrite(&policy, &pkt);/{ reason = (int)df_rewrite(\\&policy, \\&pkt); %s }/' "$1"; }
+# Behind the rewrite; and where there is still a frame, too.
+behind_rewrite() { printf 's/reason = (int)df_rewrite(&policy, pkt);/{ reason = (int)df_rewrite(\\&policy, pkt); %s }/' "$1"; }
+behind_frame() { printf 's/return finish(&pkt, count, reason);/{ int ret = finish(\\&pkt, count, reason); if (reason == DF_GO_ON) { %s } return ret; }/' "$1"; }
 
 build $BPF 's/int reason;/int reason; volatile int other = 1; (void)other;/' &&
 	"$TREE/build/nfq2xdp" parity replay "$DIR/keep.ethernet.pcap" -c "$DIR/keep.yaml" --json >"$DIR/json"
 check "no defect" "$? $(classes)" "0 "
-defect "checksum: a bit" keep "1 ip-checksum-wrong:xdp" $BPF "$(behind_rewrite 'pkt.ip->check ^= 1;')"
+defect "checksum: a bit" keep "1 ip-checksum-wrong:xdp" $BPF "$(behind_rewrite 'pkt->ip->check ^= 1;')"
 
 # Ten of each class, before and after: one byte is between the two sides.
 examples=$DIR/examples
@@ -93,15 +95,15 @@ defect "checksum: 0" keep "1 ip-checksum-not-updated:xdp ip-checksum-zeroed:xdp"
 defect "checksum: as it was" keep "1 ip-checksum-not-updated:xdp" $PACKET \
 	'/ip->check = df_csum_add(ip->check, (__u16)~DF_IP_DF);/d'
 defect "checksum: no end-around carry" keep "1 ip-checksum-wrong:xdp" $PACKET \
-	's/~(sum + (sum >> 16))/~sum/'
+	's/(sum + 1) >> 16/sum == 0xffff/'
 defect "ID: checksum of before it" assign "1 ip-checksum-wrong:xdp" $PACKET \
-	'/ip->check = df_csum_update(ip->check, 0, new);/d'
+	'/ip->check = df_csum_update(ip->check, 0, id);/d'
 defect "ID: not assigned" assign "1 ip-id-not-assigned:xdp" $PACKET \
 	's/if (policy->ip_id != DF_IP_ID_ASSIGN)/if (policy->ip_id)/'
 defect "ID: another" assign "1 ip-id-changed:behind ip-id-changed:xdp" $PACKET \
 	's/id = (__u16)(hash >> 48);/id = (__u16)(hash >> 47);/'
 defect "ID: of the first fragment too" assign "1 ip-id-changed:xdp" $PACKET \
-	's/if (ip->id_be || (new &DF_IP_MF))/if (ip->id_be)/'
+	's/0xffff2000/0xffff0000/'
 defect "ID: assigned without being asked" keep "1 ip-id-changed:xdp" $PACKET \
 	's/if (policy->ip_id != DF_IP_ID_ASSIGN)/if (policy->ip_id == DF_IP_ID_MAX)/'
 defect "802.1Q is not looked into" keep "1 df-not-cleared:xdp" $PACKET 's/DF_BE16(ETH_P_8021Q)/DF_BE16(1)/'
@@ -109,6 +111,8 @@ defect "one tag, no two" keep "1 df-not-cleared:xdp" $PACKET 's/define DF_VLAN_T
 # Some options look like a UDP header.
 defect "options are not stepped over" keep "1 df-cleared-wrongly:xdp df-not-cleared:xdp" $PACKET \
 	's/udp = at + df_ihl(ip);/udp = at + sizeof(*ip);/'
+defect "any header is 20 bytes long" keep "1 df-cleared-wrongly:xdp df-not-cleared:xdp other-header-field:xdp" $PACKET \
+	's/if (ip->version_ihl != 0x45)/if (ip->version_ihl >> 4 != 4)/'
 defect "the first port only" list "1 df-not-cleared:xdp" $PACKET 's/i < DF_PORTS_MAX \&\& i < n/i < 1 \&\& i < n/'
 defect "every port" keep "1 df-cleared-wrongly:xdp" $PACKET \
 	's/if (!df_port_known(policy, pkt->udp->dport_be))/if (0)/'
@@ -120,23 +124,23 @@ defect "fragments too" keep "1 df-cleared-wrongly:xdp" $PACKET \
 	's/if (ip->frag_off_be & DF_IP_OFFSET)/if (0)/'
 # The checksum follows DF alone.
 defect "the reserved bit is cleared too" keep "1 ip-checksum-wrong:xdp other-header-field:xdp" $PACKET \
-	's/new = (__be16)(old & ~DF_IP_DF);/new = (__be16)(old \& DF_BE16(0x3fff));/'
+	's/ip->frag_off_be & ~DF_IP_DF/ip->frag_off_be \& DF_BE16(0x3fff)/'
 # The right checksum of one vector, without that, is 0.
-defect "TTL" keep "1 ip-checksum-wrong:xdp ip-checksum-zeroed:xdp other-header-field:xdp" $BPF "$(behind_rewrite 'pkt.ip->ttl--;')"
-defect "UDP checksum: 0" keep "1 udp-checksum-zeroed:xdp" $BPF "$(behind_rewrite 'pkt.udp->check = 0;')"
-defect "UDP checksum: a bit" keep "1 udp-checksum-changed:xdp" $BPF "$(behind_rewrite 'pkt.udp->check ^= 0x0101;')"
+defect "TTL" keep "1 ip-checksum-wrong:xdp ip-checksum-zeroed:xdp other-header-field:xdp" $BPF "$(behind_rewrite 'pkt->ip->ttl--;')"
+defect "UDP checksum: 0" keep "1 udp-checksum-zeroed:xdp" $BPF "$(behind_rewrite 'pkt->udp->check = 0;')"
+defect "UDP checksum: a bit" keep "1 udp-checksum-changed:xdp" $BPF "$(behind_rewrite 'pkt->udp->check ^= 0x0101;')"
 # In some vectors that byte, and the last one, lies behind the packet.
 defect "payload" keep "1 around:xdp payload:xdp" $BPF \
-	"$(behind_rewrite 'if ((void *)(pkt.udp + 1) + 2 <= pkt.data_end) ((__u8 *)(pkt.udp + 1))[1] ^= 1;')"
-defect "length" keep "1 around:xdp length:xdp" $BPF "$(behind_rewrite 'bpf_xdp_adjust_tail(ctx, -1);')"
-defect "Ethernet address" keep "1 around:xdp" $BPF "$(behind_rewrite 'eth->src[5] ^= 1;')"
+	"$(behind_rewrite 'if ((void *)(pkt->udp + 1) + 2 <= pkt->data_end) ((__u8 *)(pkt->udp + 1))[1] ^= 1;')"
+defect "length" keep "1 around:xdp length:xdp" $BPF "$(behind_frame 'bpf_xdp_adjust_tail(ctx, -1);')"
+defect "Ethernet address" keep "1 around:xdp" $BPF "$(behind_frame 'struct df_eth *first = (void *)(long)ctx->data; if ((void *)(first + 1) <= pkt.data_end) first->src[5] ^= 1;')"
 defect "dropped" keep "1 dropped:xdp" $BPF "$(behind_rewrite 'count->reason[reason]++; return XDP_DROP;')"
 defect "not counted" keep "1 counter:xdp" $BPF 's/reason < DF_REASON_MAX)/reason < DF_REASON_MAX \&\& reason != DF_NO_DF)/'
 defect "counted, not done" keep "1 counter:xdp df-not-cleared:xdp" $BPF \
-	's/reason = (int)df_rewrite(&policy, &pkt);/reason = DF_CLEARED;/'
+	's/reason = (int)df_rewrite(&policy, pkt);/reason = pkt ? DF_CLEARED : DF_ERROR;/'
 defect "802.1ad is not looked into" keep "1 df-not-cleared:xdp" $PACKET 's/DF_BE16(ETH_P_8021AD)/DF_BE16(1)/'
 defect "checksum: 0 as 0xffff" keep "1 other-header-field:behind other-header-field:xdp" $PACKET \
-	's/return (__u16) ~(sum + (sum >> 16));/sum += sum >> 16; return (__u16)~sum ? (__u16)~sum : 0xffff;/'
+	's/(sum + 1) >> 16/sum >> 16/'
 defect "MF is cleared too" keep "1 ip-checksum-wrong:xdp other-header-field:xdp" $PACKET '/define DF_IP_DF/s/0x4000/0x6000/'
 defect "first fragments are left" keep "1 df-not-cleared:xdp" $PACKET '/define DF_IP_OFFSET/s/0x1fff/0x3fff/'
 defect "every second packet" keep "1 counter:xdp df-not-cleared:xdp" $BPF \
@@ -147,7 +151,7 @@ defect "VXLAN: every VNI" vxlan "1 df-cleared-wrongly:xdp seen-only-by-xdp:xdp" 
 defect "VXLAN: any port" vxlan "1 payload:xdp seen-only-by-xdp:xdp" $PACKET \
 	's/if (outer->dport_be != DF_BE16(VXLAN_PORT))/if (0)/'
 defect "VXLAN: the outer header" vxlan "1 around:xdp df-not-cleared:xdp" $BPF \
-	's/reason = (int)df_rewrite(&policy, &pkt);/{ pkt.ip = (void *)(eth + 1); if ((void *)(pkt.ip + 1) > pkt.data_end) return XDP_PASS; & }/'
+	's/return finish(&pkt, count, reason);/if (reason == DF_GO_ON) { pkt.ip = (void *)(long)ctx->data + ETH_HLEN; if ((void *)(pkt.ip + 1) > pkt.data_end) return XDP_PASS; } &/'
 
 # Of the traffic below: what the vectors are too few for.
 traffic() { "$BUILD/tests/lab/traffic" "$@"; }
@@ -158,7 +162,7 @@ defect "one in 10,000 is dropped" many "1 dropped:xdp seen-only-by-xdp:xdp" $BPF
 	's/^static __always_inline int handle/static __u32 seen;\n\n&/; s/return handle(ctx);/return ++seen % 10000 ? handle(ctx) : (handle(ctx), XDP_DROP);/'
 check "one in 10,000 is dropped: how many" "$(jq -c '.classes.dropped.xdp' "$DIR/json")" 40
 defect "one in 10,000 is not cleared" many "1 counter:xdp df-not-cleared:xdp" $BPF \
-	's/^static __always_inline int handle/static __u32 seen;\n\n&/; s/reason = (int)df_rewrite(&policy, &pkt);/reason = ++seen % 10000 ? (int)df_rewrite(\&policy, \&pkt) : DF_CLEARED;/'
+	's/^static __always_inline int finish/static __u32 seen;\n\n&/; s/reason = (int)df_rewrite(&policy, pkt);/reason = ++seen % 10000 ? (int)df_rewrite(\&policy, pkt) : DF_CLEARED;/'
 
 # The path behind: the handler, called and on a queue, and the rule in front of it.
 handler() { printf 's/^\tcount(stats, reason, 1);$/\tif (reason <= DF_CLEARED_ASSIGNED)\\n\t\t%s\\n&/' "$1"; }
@@ -191,7 +195,7 @@ build $HANDLER "$(handler 'df.udp->check = 0;')" &&
 	"$TREE/build/nfq2xdp" parity replay "$DIR/accept.ethernet.pcap" -c "$DIR/accept.yaml" --json >"$DIR/json"
 check "accepted: exit, classes, all of them" "$? $(classes) $(jq -c '[.different, .accepted == .classes["udp-checksum-zeroed"].behind]' "$DIR/json")" \
 	"0 udp-checksum-zeroed:behind [0,true]"
-build $BPF "$(behind_rewrite 'pkt.udp->check = 0;')" &&
+build $BPF "$(behind_rewrite 'pkt->udp->check = 0;')" &&
 	"$TREE/build/nfq2xdp" parity replay "$DIR/accept.ethernet.pcap" -c "$DIR/accept.yaml" --json >"$DIR/json"
 check "accepted of the path behind only" "$? $(classes) $(jq -c .accepted "$DIR/json")" "1 udp-checksum-zeroed:xdp 0"
 

@@ -8,8 +8,8 @@ BUILD=$(realpath -m "${BUILD:-build}")
 dir=$BUILD/faults/defect-$1
 file=xdp/nfq2xdp.bpf.c
 case $1 in
-checksum) script='s/reason = (int)df_rewrite(&policy, &pkt);/{ reason = (int)df_rewrite(\&policy, \&pkt); pkt.ip->check ^= 1; }/' ;;
-vlan) script='s/df_parse(&policy, &pkt, eth + 1, eth->proto_be);/eth->proto_be == DF_BE16(ETH_P_8021Q) ? DF_NOT_IPV4 : &/' ;;
+checksum) script='s/reason = (int)df_rewrite(&policy, pkt);/{ reason = (int)df_rewrite(\&policy, pkt); pkt->ip->check ^= 1; }/' ;;
+vlan) script='s/return df_parse(policy, pkt, eth + 1, eth->proto_be);/return eth->proto_be == DF_BE16(ETH_P_8021Q) ? DF_NOT_IPV4 : df_parse(policy, pkt, eth + 1, eth->proto_be);/' file=core/packet.h ;;
 aborted) script='/count->reason\[reason\]++;/a\	if (reason == DF_CLEARED) return XDP_ABORTED;' ;;
 lost) script='/count->reason\[reason\]++;/a\	if (reason == DF_CLEARED \&\& count->reason[DF_CLEARED] % 1000 == 0) return XDP_DROP;' ;;
 port) script='/reason = df_match_udp(&policy/a\	if (reason == DF_OTHER_PORT) reason = DF_GO_ON;' ;;

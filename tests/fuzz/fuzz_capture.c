@@ -82,11 +82,11 @@ static bool rewrite(const struct df_policy *policy, struct df_pkt *pkt, int reas
 static bool run_xdp(const struct df_policy *policy, void *frame, size_t len)
 {
 	struct df_pkt pkt = { .data = frame, .data_end = frame + len };
-	struct df_eth *eth = pkt.data;
+	int reason = df_parse_frame(policy, &pkt, pkt.data);
 
-	if (len < sizeof(*eth))
-		return false;
-	return rewrite(policy, &pkt, df_match(policy, &pkt, eth + 1, eth->proto_be));
+	if (reason == DF_GO_ON)
+		reason = df_match_udp(policy, &pkt);
+	return rewrite(policy, &pkt, reason);
 }
 
 static bool run_behind(const struct df_policy *policy, void *packet, size_t len)

@@ -79,12 +79,9 @@ static int run_packet(const struct head *h, bool frame, uint16_t ethertype, uint
 		      uint8_t *bytes, size_t len)
 {
 	struct df_pkt pkt = { .data = bytes, .data_end = bytes + len };
-	struct df_eth *eth = pkt.data;
 	int reason;
 
-	if (frame && (void *)(eth + 1) > pkt.data_end)
-		return DF_TRUNCATED;
-	reason = frame ? df_parse(&h->policy, &pkt, eth + 1, eth->proto_be)
+	reason = frame ? df_parse_frame(&h->policy, &pkt, pkt.data)
 		       : df_parse(&h->policy, &pkt, bytes, htobe16(ethertype));
 	if (reason != DF_GO_ON)
 		return reason;

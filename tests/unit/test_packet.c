@@ -50,11 +50,11 @@ static int rewrite_if(const struct df_policy *policy, struct df_pkt *pkt, int re
 static int run_eth(const struct df_policy *policy, uint8_t *frame, size_t len)
 {
 	struct df_pkt pkt = { .data = frame, .data_end = frame + len };
-	const struct df_eth *eth = pkt.data;
+	int reason = df_parse_frame(policy, &pkt, pkt.data);
 
-	if (len < sizeof(*eth))
-		return DF_TRUNCATED;
-	return rewrite_if(policy, &pkt, df_match(policy, &pkt, frame + 14, eth->proto_be));
+	if (reason == DF_GO_ON)
+		reason = df_match_udp(policy, &pkt);
+	return rewrite_if(policy, &pkt, reason);
 }
 
 /* As the NFQUEUE handler enters: what follows the Ethernet header, alone. */
