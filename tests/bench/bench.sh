@@ -8,8 +8,8 @@ cd "$(dirname "$0")/../.." || exit 1
 [ -n "${BENCH_SESSION:-}" ] || BENCH_SESSION=1 exec setsid -w setpriv --pdeathsig KILL "$0" "$@"
 { echo -20 >/proc/self/autogroup; } 2>/dev/null
 case ${BENCH:-quick} in
-quick) ROUNDS=5 WINDOW=150 SLOW_ROUNDS=3 PAIRS=203 HOLD=5000 LOSSLESS=700 ;;
-long) ROUNDS=21 WINDOW=500 SLOW_ROUNDS=9 PAIRS=1001 HOLD=60000 LOSSLESS=2000 ;;
+quick) ROUNDS=5 CLOSE_ROUNDS=25 WINDOW=150 SLOW_ROUNDS=3 PAIRS=203 HOLD=5000 LOSSLESS=700 ;;
+long) ROUNDS=21 CLOSE_ROUNDS=101 WINDOW=500 SLOW_ROUNDS=9 PAIRS=1001 HOLD=60000 LOSSLESS=2000 ;;
 *) echo "BENCH=$BENCH: quick or long" >&2; exit 2 ;;
 esac
 export LAB_TIME=7200
@@ -23,6 +23,7 @@ BENCH_BIN=${LAB_BIN%/lab}/bench
 OUT=${LAB_BIN%/tests/lab}/bench
 PINS=/sys/fs/bpf/bench
 METHODS=(forward old nfq nft nft-ingress tc generic native wire redirect)
+CLOSE=(forward nft tc native wire redirect) # between them it is about some per cent
 LATENCY=(forward old least nfq nft tc generic native redirect)
 declare -A LENGTH=([small]=46 [1400]=1400)
 NFT_RULE='udp dport 31765 ip frag-off & 0x4000 != 0 ip frag-off set ip frag-off & 0xbfff'
@@ -175,6 +176,16 @@ throughput() {
 	done
 }
 
+close() {
+	local method
+	for method in $(rotate "${CLOSE[@]}"); do
+		up "$method" 0 || return
+		measure "$method" -y -c 1 -l "${LENGTH[small]}" -w 50 -t "$WINDOW" &&
+			value "pps.$method.close" "$(field .done_pps)"
+		down "$method" || return
+	done
+}
+
 # The most packets/s of which each is handled, come in bursts of 64: by halving. RATE. For so long that what fits into
 # a queue is a small part of it.
 lossless() {
@@ -305,4 +316,4 @@ mkdir -p "$OUT"
 rm -f "$OUT/values.jsonl"
 bench_up || { echo "the lab cannot be set up" >&2; exit 1; }
 SECONDS=0
-rounds 1 cost && rounds "$ROUNDS" throughput && rounds "$SLOW_ROUNDS" latency && rounds 1 nfqueue && report
+rounds 1 cost && rounds "$ROUNDS" throughput && rounds "$CLOSE_ROUNDS" close && rounds "$SLOW_ROUNDS" latency && rounds 1 nfqueue && report

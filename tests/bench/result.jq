@@ -18,6 +18,7 @@ def stat: sort | {n: length, min: .[0], max: .[-1],
 	else $stat.median == $limit end)} + $stat;
   def cost($name): $ns[$name] // {n: 0} | {n, min, median, max, floor};
   def small($method): "pps.\($method).small.1";
+  def close($method): "pps.\($method).close";
 {
 	schema: 1,
 	machine: $machine,
@@ -25,10 +26,10 @@ def stat: sort | {n: length, min: .[0], max: .[-1],
 	ratios: [
 		wanted("XDP native with redirect / old daemon"; ">="; 20; per(small("redirect"); small("old"))),
 		wanted("XDP native with redirect / the same redirect that clears nothing"; ">="; 0.95;
-			per(small("redirect"); small("wire"))),
-		wanted("XDP native / forwarding alone"; ">="; 0.97; per(small("native"); small("forward"))),
-		wanted("XDP native / nftables rule"; ">="; 1; per(small("native"); small("nft"))),
-		wanted("XDP native / tc-bpf"; ">="; 1; per(small("native"); small("tc"))),
+			per(close("redirect"); close("wire"))),
+		wanted("XDP native / forwarding alone"; ">="; 0.97; per(close("native"); close("forward"))),
+		wanted("XDP native / nftables rule"; ">="; 1; per(close("native"); close("nft"))),
+		wanted("XDP native / tc-bpf"; ">="; 1; per(close("native"); close("tc"))),
 		wanted("time of the DF clear: program / what the old daemon adds"; "<="; 0.01;
 			both(small("old"); small("forward"); cost("cleared").median / (1e9 / .a - 1e9 / .b))),
 		wanted("program, cleared with everything on, ns"; "<="; 8; cost("cleared, nth")),
