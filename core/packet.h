@@ -121,10 +121,12 @@ struct df_pkt {
 	void *data_end;
 	struct df_ipv4 *ip;
 	struct df_udp *udp;
-	long room; /* from udp on, what the outer datagram holds; DF_ROOM_ALL without one */
+	/*
+	 * With encap: vxlan, and only then: what the outer datagram holds, from udp on. Volatile, so that it
+	 * is in memory and no register is loaded for it without.
+	 */
+	volatile long room;
 };
-
-#define DF_ROOM_ALL 65535
 
 /* What a packet is called that has no IPv4 or no UDP header where one is looked for. */
 struct df_lacks {
@@ -160,7 +162,6 @@ DF_INLINE int df_parse_ipv4(struct df_pkt *pkt, void *at, struct df_lacks lacks)
 		return DF_TRUNCATED;
 	pkt->ip = ip;
 	pkt->udp = udp;
-	pkt->room = DF_ROOM_ALL;
 	return DF_GO_ON;
 }
 
@@ -290,8 +291,9 @@ DF_INLINE int df_parse_vxlan(const volatile struct df_policy *policy, const stru
  */
 DF_INLINE int df_inside(struct df_pkt *pkt, long held, long udp_at)
 {
-	pkt->room = held - udp_at;
-	return pkt->room < (long)sizeof(*pkt->udp) ? DF_TRUNCATED : DF_GO_ON;
+	held -= udp_at;
+	pkt->room = held;
+	return held < (long)sizeof(*pkt->udp) ? DF_TRUNCATED : DF_GO_ON;
 }
 
 /* Anything that cannot carry VXLAN is "not VXLAN", whichever header said so. */
@@ -341,15 +343,13 @@ DF_INLINE int df_plain_eth(struct df_pkt *pkt, struct df_eth *eth, struct df_lac
 		return df_is_tag(eth->proto_be) ? DF_UNPLAIN : lacks.ipv4;
 	if (ip->version_ihl != 0x45)
 		return DF_UNPLAIN;
-	if (ip->protocol != DF_IPPROTO_UDP)
-		return lacks.udp;
-	if (ip->frag_off_be & DF_IP_OFFSET)
-		return DF_FRAGMENT;
+	/* Offset, (TTL,) protocol. */
+	if ((df_load32(&ip->frag_off_be) & DF_BE32(0x1fff00ff)) != DF_BE32(DF_IPPROTO_UDP))
+		return ip->protocol != DF_IPPROTO_UDP ? lacks.udp : DF_FRAGMENT;
 	if (DF_HOST16(ip->tot_len_be) < sizeof(*ip) + sizeof(*udp))
 		return DF_MALFORMED;
 	pkt->ip = ip;
 	pkt->udp = udp;
-	pkt->room = DF_ROOM_ALL;
 	return DF_GO_ON;
 }
 
@@ -473,7 +473,8 @@ DF_INLINE __u32 df_jhash(__u32 x, __u32 y, __u32 z)
 	const __u32 init = 0xdeadbeef + 12;
 	__u32 a = DF_LE32(x) + init, b = DF_LE32(y) + init, c = DF_LE32(z) + init;
 
-#define DF_FINAL(u, v, by) ((u) = ((u) ^ (v)) - ((v) << (by) | (v) >> (32 - (by))))
+/* (v, v) >> (32 - by) is v turned left by `by`, which BPF has no instruction for. */
+#define DF_FINAL(u, v, by) ((u) = ((u) ^ (v)) - (__u32)(((__u64)(v) << 32 | (v)) >> (32 - (by))))
 	DF_FINAL(c, b, 14);
 	DF_FINAL(a, c, 11);
 	DF_FINAL(b, a, 25);
@@ -538,7 +539,7 @@ DF_INLINE __u16 df_csum_update(__u16 check, __u16 old, __u16 new)
  * payload bytes when they are there. Two datagrams of one flow that agree in all of these share an
  * ID; others do with probability 1/65,535.
  */
-DF_INLINE __be16 df_assigned_id(const struct df_pkt *pkt)
+DF_INLINE __be16 df_assigned_id(const volatile struct df_policy *policy, const struct df_pkt *pkt)
 {
 	const __u8 *payload = (const __u8 *)(pkt->udp + 1);
 	__u64 hash = df_flow_hash(pkt);
@@ -547,7 +548,8 @@ DF_INLINE __be16 df_assigned_id(const struct df_pkt *pkt)
 
 	hash ^= (__u64)DF_HOST16(pkt->udp->len_be) << 16 | DF_HOST16(pkt->udp->check);
 	/* Asked of tot_len and of the tunnel too: XDP sees what is behind them, netfilter does not. */
-	if (DF_HOST16(pkt->ip->tot_len_be) >= df_ihl(pkt->ip) + 16 && pkt->room >= 16 &&
+	if (DF_HOST16(pkt->ip->tot_len_be) >= df_ihl(pkt->ip) + 16 &&
+	    (policy->encap != DF_ENCAP_VXLAN || pkt->room >= 16) &&
 	    (const void *)(payload + 8) <= pkt->data_end)
 		for (int i = 0; i < 8; i++)
 			head = head << 8 | payload[i];
@@ -574,7 +576,7 @@ DF_INLINE enum df_reason df_rewrite(const volatile struct df_policy *policy, str
 		return DF_CLEARED;
 	if (policy->ip_id != DF_IP_ID_ASSIGN)
 		return DF_CLEARED_ID0;
-	id = df_assigned_id(pkt);
+	id = df_assigned_id(policy, pkt);
 	ip->check = df_csum_update(ip->check, 0, id);
 	ip->id_be = id;
 	return DF_CLEARED_ASSIGNED;

@@ -121,7 +121,7 @@ defect "min-length: one off" min "1 df-not-cleared:xdp" $PACKET \
 defect "min-length: ignored" min "1 df-cleared-wrongly:xdp" $PACKET \
 	's/tot_len_be) < policy->min_len)/tot_len_be) < 1)/'
 defect "fragments too" keep "1 df-cleared-wrongly:xdp" $PACKET \
-	's/if (ip->frag_off_be & DF_IP_OFFSET)/if (0)/'
+	's/0x1fff00ff/0x000000ff/'
 # The checksum follows DF alone.
 defect "the reserved bit is cleared too" keep "1 ip-checksum-wrong:xdp other-header-field:xdp" $PACKET \
 	's/ip->frag_off_be & ~DF_IP_DF/ip->frag_off_be \& DF_BE16(0x3fff)/'
@@ -142,7 +142,7 @@ defect "802.1ad is not looked into" keep "1 df-not-cleared:xdp" $PACKET 's/DF_BE
 defect "checksum: 0 as 0xffff" keep "1 other-header-field:behind other-header-field:xdp" $PACKET \
 	's/(sum + 1) >> 16/sum >> 16/'
 defect "MF is cleared too" keep "1 ip-checksum-wrong:xdp other-header-field:xdp" $PACKET '/define DF_IP_DF/s/0x4000/0x6000/'
-defect "first fragments are left" keep "1 df-not-cleared:xdp" $PACKET '/define DF_IP_OFFSET/s/0x1fff/0x3fff/'
+defect "first fragments are left" keep "1 df-not-cleared:xdp" $PACKET 's/0x1fff00ff/0x3fff00ff/'
 defect "every second packet" keep "1 counter:xdp df-not-cleared:xdp" $BPF \
 	's/df_select(&ctl, bpf_jiffies64(), &count->nth, pkt)/& == DF_GO_ON \&\& count->nth++ % 2 ? DF_GO_ON : DF_CLEARED/'
 defect "VXLAN: the I flag is not asked" vxlan "1 payload:xdp seen-only-by-xdp:xdp" $PACKET \

@@ -38,7 +38,7 @@
 
 #define RING_BYTES (1U << 20)
 
-#define INSNS_MAX   16000
+#define INSNS_MAX   12000
 /* In a guest without KVM that many times more. */
 #define LOAD_MS_MAX (100 * (getenv("LAB_SLOW") ? atoi(getenv("LAB_SLOW")) : 1))
 
