@@ -28,6 +28,7 @@
 #define TABLE_PROBE       "nfq2xdp.probe" /* no name of an interface makes these */
 #define TABLE_TAP         "nfq2xdp.tap"
 #define CHAIN_TAP         "tap"
+#define REWRITE_RULE      "rewriting rule"
 #define READ_TRIES        100
 #define TYPE_INET_SERVICE 13 /* nft's datatype number, so that `nft list` prints ports */
 
@@ -483,6 +484,50 @@ int nft_probe(const struct policy *policy, struct nft_installed *out, struct err
 		return refused(ret, &as, TABLE_PROBE, what, err);
 	*out = as;
 	return 0;
+}
+
+static int add_rewrite_rule(struct batch *b)
+{
+	_cleanup_(rule_freep) struct nftnl_rule *r = nftnl_rule_alloc();
+
+	if (!r || nft_rule_rewrite(r) < 0)
+		return -ENOMEM;
+	nftnl_rule_set_u32(r, NFTNL_RULE_FAMILY, b->family);
+	nftnl_rule_set_str(r, NFTNL_RULE_TABLE, TABLE_PROBE);
+	nftnl_rule_set_str(r, NFTNL_RULE_CHAIN, CHAIN_QUEUE);
+	nftnl_rule_nlmsg_build_payload(
+		batch_add(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, REWRITE_RULE), r);
+	mnl_nlmsg_batch_next(b->msgs);
+	return 0;
+}
+
+/*
+ * A drop says nothing. But the change that has nfqnl_mangle() refuse there (968cc2c96390, "netfilter:
+ * disable payload mangling in userns", after 7.1-rc5) has nft_payload_set_init() refuse, too, by the same
+ * test and with EPERM: so the kernel is asked for such a rule, in a batch that is never committed. That
+ * holds for whatever kernel has the change, and needs no way to know the first user namespace.
+ */
+int nft_may_rewrite(struct err *err)
+{
+	_cleanup_(nft_closep) struct nft *nft = NULL;
+	_cleanup_(batch_freep) struct batch *b = NULL;
+	const char *what = "memory";
+	int ret = nft_open(&nft, err);
+
+	if (ret < 0)
+		return ret;
+	b = batch_new(nft);
+	if (!b || add_table(b, TABLE_PROBE, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL, 0) < 0 ||
+	    add_chain(b, TABLE_PROBE, CHAIN_QUEUE, 0, false) < 0 || add_rewrite_rule(b) < 0)
+		return err_set(err, N2X_SYSTEM, "nftables: out of memory");
+	ret = batch_send(nft, b, false, &what);
+	if (ret != -EPERM || strcmp(what, REWRITE_RULE) != 0)
+		return 0;
+	return err_set(
+		err, N2X_SYSTEM,
+		"this kernel drops what a verdict of NFQUEUE rewrites in this network namespace, because it "
+		"belongs to a user namespace (a rootless container's): have the host's root make it, or "
+		"use XDP alone (nfq2xdp run xdp)");
 }
 
 static int add_tap_rule(struct batch *b, const struct policy *queue, bool compat)

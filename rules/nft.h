@@ -114,6 +114,13 @@ int nft_tap(struct nft *nft, uint16_t family, int32_t priority, uint16_t queue);
  */
 int nft_probe(const struct policy *policy, struct nft_installed *out, struct err *err);
 
+/*
+ * Do packets that a verdict of NFQUEUE rewrites get through? Newer kernels drop them in a network namespace
+ * whose owner is not the first user namespace. Nothing is changed. Returns 0, also when the kernel does not
+ * say it (without the rights, or without nftables); or -N2X_SYSTEM.
+ */
+int nft_may_rewrite(struct err *err);
+
 /* Takes the queue rule away, keeps its chain (N3) and the leak detector. Returns 0 or -N2X_SYSTEM. */
 int nft_remove_queue(struct nft *nft, const char *interface, struct err *err);
 

@@ -252,6 +252,23 @@ int nft_rule_leave(struct nftnl_rule *r, const struct policy *policy, enum nft_l
 	return 0;
 }
 
+int nft_rule_rewrite(struct nftnl_rule *r)
+{
+	const uint32_t at = offsetof(struct df_ipv4, check);
+	struct nftnl_expr *e;
+
+	if (add_payload(r, NFT_PAYLOAD_NETWORK_HEADER, at, 2) < 0)
+		return -ENOMEM;
+	e = add_expr(r, "payload");
+	if (!e)
+		return -ENOMEM;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_SREG, NFT_REG_1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_OFFSET, at);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_LEN, 2);
+	return 0;
+}
+
 /* The native expression, or the xt target that every kernel with iptables-nft has. */
 int nft_rule_queue(struct nftnl_rule *r, const struct policy *policy, bool compat)
 {

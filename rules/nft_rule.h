@@ -31,5 +31,8 @@ int nft_rule_behind(struct nftnl_rule *r, const struct policy *policy);
  */
 int nft_rule_sample(struct nftnl_rule *r, const struct policy *policy, bool brief);
 
+/* Writes to the IPv4 header, as a verdict does: the checksum that is there. */
+int nft_rule_rewrite(struct nftnl_rule *r);
+
 /* The native queue expression, or the xt target that every kernel with iptables-nft has. */
 int nft_rule_queue(struct nftnl_rule *r, const struct policy *policy, bool compat);
