@@ -414,6 +414,7 @@ static void read_tables(struct facts *facts, const struct policy *policy)
 	if (made(&facts->table, nft_read(policy->interface, &facts->counters, &facts->table.why)))
 		made(&facts->fallback_read,
 		     fallback_read(policy, &facts->fallback, &facts->fallback_read.why));
+	made(&facts->rewrite, nft_may_rewrite(&facts->rewrite.why));
 	/* Asking loads what it needs: not where that is still to be loaded. */
 	if (module_state("nft_queue") != MODULE_LOADABLE)
 		made(&facts->nft, nft_probe(policy, &facts->form, &facts->nft.why));

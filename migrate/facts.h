@@ -101,6 +101,7 @@ struct facts {
 	/* kernel and rights */
 	bool bpffs_read_only;
 	struct fact_try rights_xdp, rights_nfqueue, bpffs, program, nft, table, journal, instance;
+	struct fact_try rewrite; /* do packets that a verdict rewrites get through */
 	struct xdp_probed probed;
 	struct nft_installed form;
 	struct nft_counters counters;

@@ -55,6 +55,7 @@ const char *check_no_sample(const struct check *c);
 	X("bpf-jit", check_jit)             \
 	X("lockdown", check_lockdown)       \
 	X("nft", check_nft)                 \
+	X("user-namespace", check_userns)   \
 	X("nft-table", check_table)         \
 	X("instance", check_instance)       \
 	X("journal", check_journal)         \

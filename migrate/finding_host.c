@@ -109,6 +109,17 @@ enum finding_verdict check_nft(struct check *c)
 	return fail_as(c, N2X_SYSTEM, "%s", c->facts->nft.why.text);
 }
 
+enum finding_verdict check_userns(struct check *c)
+{
+	if (!c->facts->rewrite.asked)
+		return unknown(c, "not tried");
+	if (c->facts->rewrite.ret == 0)
+		return ok(c, "what a verdict of NFQUEUE rewrites gets through here");
+	mend(c,
+	     "lsns -t user   # which one: a namespace that the host's root made has no such limit");
+	return fail_as(c, N2X_SYSTEM, "%s", c->facts->rewrite.why.text);
+}
+
 enum finding_verdict check_table(struct check *c)
 {
 	const struct nft_counters *counters = &c->facts->counters;

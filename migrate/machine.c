@@ -302,6 +302,8 @@ int machine_start(const struct policy *policy, struct machine_start *start, stru
 	if (ret >= 0)
 		ret = machine_started(policy, &already, err);
 	/* Before the first change: whatever can be known to fail. */
+	if (ret == 0)
+		ret = nft_may_rewrite(err); /* else the way back loses every packet */
 	if (ret == 0 && !already && !xdp_pinned(policy->interface))
 		ret = xdp_plan(policy, start->local_only, plan, err);
 	if (ret == 0)

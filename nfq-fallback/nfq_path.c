@@ -448,6 +448,9 @@ int nfq_path_run(const struct policy *policy, metrics_fill_fn *fill, struct err 
 			policy->interface);
 	if (path.failed_fd < 0)
 		return err_set(err, N2X_SYSTEM, "cannot make an eventfd");
+	ret = nft_may_rewrite(err);
+	if (ret < 0)
+		return ret;
 	path.df.encap = DF_ENCAP_NONE;
 	loop_hold_signals();
 	ret = state_take(&path, err);

@@ -86,6 +86,7 @@ static struct host *host_new(const struct topology_dev *dev, unsigned int n)
 	f->listening.asked = f->devices.asked = true;
 	f->program.asked = f->nft.asked = f->table.asked = f->instance.asked = f->journal.asked =
 		true;
+	f->rewrite.asked = true;
 	f->probed = (struct xdp_probed){ .linear = true, .frags = true, .jited = true };
 	f->form.owner = true;
 	f->journal_free = 1ULL << 30;
@@ -547,6 +548,10 @@ static void kernels(void **state)
 	h->facts.nft.ret = -N2X_SYSTEM;
 	snprintf(h->facts.nft.why.text, 32, "neither");
 	expect(h, "nft", FINDING_FAIL, "neither");
+	h = gateway_new();
+	h->facts.rewrite.ret = -N2X_SYSTEM;
+	snprintf(h->facts.rewrite.why.text, 32, "dropped here");
+	expect(h, "user-namespace", FINDING_FAIL, "dropped here");
 	h = gateway_new();
 	h->facts.journal_free = 1;
 	expect(h, "journal", FINDING_WARN, "1 bytes are free");

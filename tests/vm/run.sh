@@ -13,7 +13,7 @@ deadline=${VM_DEADLINE:-1800} # seconds a guest may live
 # what asks our program more than the kernel, and what needs packet rates that a guest without KVM does not reach.
 kernels=(
 	"6.1    bookworm         bpf netns/test_queue_vectors netns/test_legacy_rules netns/test_paths_native guest"
-	"newest trixie-backports bpf/test_ctl bpf/test_vectors netns/test_queue_vectors guest"
+	"newest trixie-backports bpf/test_ctl bpf/test_vectors netns/test_queue_vectors netns/test_userns guest"
 	"6.12   trixie           bpf netns/test_queue_vectors guest"
 	"5.10   bullseye         bpf netns/test_queue_vectors guest"
 )
