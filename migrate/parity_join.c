@@ -26,6 +26,8 @@ struct waiting {
 	int cpu;
 	uint32_t port;
 	uint8_t reason;
+	bool given_up; /* counted as `missing`, and remembered */
+	enum join_missing missing;
 	size_t head; /* of the frame, in front of the IPv4 header */
 	size_t len; /* of the packet */
 	uint8_t frame[];
@@ -43,8 +45,10 @@ struct parity_join {
 	struct join_how how;
 	struct df_policy behind; /* as it applies there: without the encapsulation */
 	uint64_t first_ns, stop_ns;
-	struct queue came, out;
-	struct waiting *bucket[BUCKETS]; /* of those that came, by digest */
+	struct queue came, out, given_up;
+	unsigned int n_given_up;
+	/* By digest: those that came, from the oldest on; and those given up, from the youngest on. */
+	struct waiting *bucket[2][BUCKETS];
 	struct order order[CPUS_MAX];
 	struct join_report report;
 };
@@ -77,7 +81,9 @@ void join_forget(struct parity_join *join, uint64_t now_ns)
 {
 	free_all(&join->came);
 	free_all(&join->out);
-	join->came.youngest = join->out.youngest = NULL;
+	free_all(&join->given_up);
+	join->came.youngest = join->out.youngest = join->given_up.youngest = NULL;
+	join->n_given_up = 0;
 	memset(join->bucket, 0, sizeof(join->bucket));
 	join->first_ns = now_ns + HEAD_EDGE_NS;
 }
@@ -88,6 +94,7 @@ void join_free(struct parity_join *join)
 		return;
 	free_all(&join->came);
 	free_all(&join->out);
+	free_all(&join->given_up);
 	free(join);
 }
 
@@ -108,14 +115,14 @@ static void pull(struct queue *queue, struct waiting *w)
 	*(w->younger ? &w->younger->older : &queue->youngest) = w->older;
 }
 
-static struct waiting **bucket_of(struct parity_join *join, uint64_t digest)
+static struct waiting **bucket_of(struct parity_join *join, uint64_t digest, bool given_up)
 {
-	return &join->bucket[digest & (BUCKETS - 1)];
+	return &join->bucket[given_up][digest & (BUCKETS - 1)];
 }
 
 static void unlink_bucket(struct parity_join *join, struct waiting *w)
 {
-	struct waiting **at = bucket_of(join, w->digest);
+	struct waiting **at = bucket_of(join, w->digest, w->given_up);
 
 	while (*at != w)
 		at = &(*at)->next;
@@ -192,7 +199,7 @@ int join_came(struct parity_join *join, int cpu, const struct df_sample *sample,
 	w->seq = join->order[w->cpu].next++;
 	w->reason = sample->reason;
 	push(&join->came, w);
-	for (at = bucket_of(join, w->digest); *at; at = &(*at)->next)
+	for (at = bucket_of(join, w->digest, false); *at; at = &(*at)->next)
 		;
 	*at = w;
 	return 0;
@@ -296,14 +303,38 @@ static void compare(struct parity_join *join, const struct waiting *came, const 
 		join->how.found(join->how.ctx, &found, &c, came->frame, came->head);
 }
 
+/* Off all lists; one that was given up is missing no more. */
+static void take_came(struct parity_join *join, struct waiting *came)
+{
+	unlink_bucket(join, came);
+	pull(came->given_up ? &join->given_up : &join->came, came);
+	if (came->given_up) {
+		join->n_given_up--;
+		stream_of(join, came)->missing[came->missing]--;
+	}
+}
+
 static void join_pair(struct parity_join *join, struct waiting *came, const uint8_t *out,
 		      size_t out_len)
 {
-	unlink_bucket(join, came);
-	pull(&join->came, came);
+	take_came(join, came);
 	stream_of(join, came)->joined++;
 	compare(join, came, out, out_len);
 	free(came);
+}
+
+/* The oldest that waits; only where none does, one that was given up: what is lost stays lost. */
+static struct waiting *find_equal(struct parity_join *join, uint64_t digest)
+{
+	struct waiting *w, *found = NULL;
+
+	for (w = *bucket_of(join, digest, false); w; w = w->next)
+		if (w->digest == digest)
+			return w;
+	for (w = *bucket_of(join, digest, true); w; w = w->next)
+		if (w->digest == digest)
+			found = w;
+	return found;
 }
 
 int join_out(struct parity_join *join, const uint8_t *data, size_t len, uint32_t port,
@@ -317,9 +348,7 @@ int join_out(struct parity_join *join, const uint8_t *data, size_t len, uint32_t
 	if (!w)
 		return -ENOMEM;
 	w->port = port;
-	for (came = *bucket_of(join, w->digest); came; came = came->next)
-		if (came->digest == w->digest)
-			break;
+	came = find_equal(join, w->digest);
 	if (!came) {
 		push(&join->out, w);
 		return 0;
@@ -335,19 +364,59 @@ void join_stop(struct parity_join *join, uint64_t now_ns)
 	join->stop_ns = now_ns;
 }
 
-/* One that came out, of the same flow, without an equal: rather one with the same ID. */
+static uint16_t id_of(const struct waiting *w)
+{
+	return (uint16_t)(w->frame[w->head + 4] << 8 | w->frame[w->head + 5]);
+}
+
+static bool same_payload(const struct waiting *a, const struct waiting *b)
+{
+	size_t at = (size_t)(a->frame[a->head] & 0x0f) * 4 + sizeof(struct df_udp);
+	size_t bt = (size_t)(b->frame[b->head] & 0x0f) * 4 + sizeof(struct df_udp);
+
+	return a->len - at == b->len - bt &&
+	       !memcmp(a->frame + a->head + at, b->frame + b->head + bt, a->len - at);
+}
+
+/*
+ * What two packets of a flow have in common that differ. A path may have changed anything, but a packet
+ * that has neither its ID nor its payload any more cannot be told from another one: then the one is
+ * missing, and the other is seen only behind. Without an ID the length has to do.
+ */
+enum likeness { ALIKE_NOTHING, ALIKE_LENGTH, ALIKE_PAYLOAD, ALIKE_ID };
+
+static enum likeness likeness(const struct parity_join *join, const struct waiting *came,
+			      const struct waiting *out)
+{
+	const bool assigned = join->behind.ip_id == DF_IP_ID_ASSIGN;
+
+	if (id_of(came) && id_of(came) == id_of(out))
+		return ALIKE_ID;
+	if (same_payload(came, out))
+		return ALIKE_PAYLOAD;
+	if (!id_of(came) && (!id_of(out) || assigned) && came->len == out->len)
+		return ALIKE_LENGTH;
+	return ALIKE_NOTHING;
+}
+
+/* What it was changed to: the most alike of its flow that came out later and has no equal; or NULL. */
 static struct waiting *changed(const struct parity_join *join, const struct waiting *came)
 {
+	enum likeness best = ALIKE_NOTHING;
 	struct waiting *found = NULL;
 	unsigned int tries = 0;
 
 	for (struct waiting *w = join->out.oldest; w && tries < TRIES; w = w->younger) {
-		if (w->flow != came->flow)
+		enum likeness like;
+
+		if (w->flow != came->flow || w->at_ns < came->at_ns)
 			continue;
 		tries++;
-		if (!memcmp(w->frame + 4, came->frame + came->head + 4, 2))
-			return w;
-		found = found ? found : w;
+		like = likeness(join, came, w);
+		if (like > best) {
+			best = like;
+			found = w;
+		}
 	}
 	return found;
 }
@@ -366,6 +435,26 @@ static enum join_missing why_missing(const struct waiting *w)
 	return ip[6] & 0x20 ? JOIN_REASSEMBLED : JOIN_LOST;
 }
 
+/* It may still come out: a queue can hold packets for longer than one is waited for. */
+static void remember(struct parity_join *join, struct waiting *came)
+{
+	struct waiting *oldest = join->given_up.oldest;
+	struct waiting **first = bucket_of(join, came->digest, true);
+
+	unlink_bucket(join, came);
+	pull(&join->came, came);
+	came->given_up = true;
+	came->next = *first;
+	*first = came;
+	push(&join->given_up, came);
+	if (join->n_given_up++ < JOIN_GIVEN_UP_MAX)
+		return;
+	unlink_bucket(join, oldest);
+	pull(&join->given_up, oldest);
+	free(oldest);
+	join->n_given_up--;
+}
+
 static void give_up_came(struct parity_join *join, struct waiting *came)
 {
 	struct waiting *out = changed(join, came);
@@ -376,10 +465,9 @@ static void give_up_came(struct parity_join *join, struct waiting *came)
 		free(out);
 		return;
 	}
-	stream_of(join, came)->missing[why_missing(came)]++;
-	unlink_bucket(join, came);
-	pull(&join->came, came);
-	free(came);
+	came->missing = why_missing(came);
+	stream_of(join, came)->missing[came->missing]++;
+	remember(join, came);
 }
 
 /* Only what the policy is about: other packets may take other ways. DF may be cleared by now. */

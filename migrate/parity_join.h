@@ -4,13 +4,16 @@
  * paths; and compares each pair. Pure: time is what the caller says.
  *
  * A pair is joined by what neither path may change. Identical packets join in their order. What finds no
- * equal is held back, and joined with the oldest of its flow that found none either: those two differ.
+ * equal is held back, and joined with one of its flow that found none either and has its ID, its payload
+ * or, where it has no ID, its length: those two differ. What finds none of these is missing, and joined
+ * with its equal when that comes out after all.
  *
  * A packet that XDP took is compared with what the policy makes of it, and so is XDP judged by what came
  * out; of any other the path behind is judged, and XDP by what its program would have made of it.
  *
  * Invariants (cited as "join J1" and so on):
- *  J1  Every packet shown in front is counted once: compared, missing, or forgotten.
+ *  J1  Every packet shown in front is counted once: compared, missing, or forgotten. What comes out late
+ *      is not missing any more, but compared: the last JOIN_GIVEN_UP_MAX that were missing are known.
  *  J2  A packet that came out and was not shown in front is counted only when its sample cannot have
  *      been in front of the first or behind the last one.
  *  J3  What the path behind loses or reorders by itself (packets that XDP let be) is noise, and the
@@ -26,7 +29,8 @@
 #include "core/err.h"
 #include "migrate/parity.h"
 
-#define JOIN_WAIT_NS 2000000000U /* a packet that is not out after so long is missing */
+#define JOIN_WAIT_NS      2000000000U /* a packet that is not out after so long is missing */
+#define JOIN_GIVEN_UP_MAX 16384 /* more than a queue holds */
 
 /* Why a packet is not out behind. */
 enum join_missing {

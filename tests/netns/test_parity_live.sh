@@ -151,6 +151,18 @@ compare_end
 n=$(report .compared)
 all_of "stopped for a moment" "$n" "$n"
 stop_daemon sink
+ok rollback n2x migrate rollback -c "$CONF"
+ok start n2x migrate start -c "$CONF"
+compare_begin --json
+kill -STOP "${LAB_PID[nfqueue]}"
+start_daemon source in_src "$LAB_BIN/source" -i mirror0 -m "$LAB_MAC" -n 4000 -r 1000 -f 10
+wait_daemon source # for 4 s, of which one packet is waited for 2
+kill -CONT "${LAB_PID[nfqueue]}"
+settle
+compare_end
+n=$(report .compared)
+all_of "stopped for longer than is waited" "$n" "$n"
+check_le "stopped for longer: compared, from 150" 150 "$n" # 4,000 / 16, by more than 6 standard deviations
 ok detach n2x migrate rollback -c "$CONF" --detach --allow-link-reset
 stop_daemon nfqueue
 

@@ -314,6 +314,171 @@ static void test_changed(void **state)
 	assert_only(s, PARITY_PAYLOAD, PARITY_BEHIND);
 }
 
+/* The oldest of the flow is another packet: what came is that one which has something of it still. */
+static void assert_found_beside(struct scene *s, struct frame in, struct frame changed,
+				enum parity_class cause)
+{
+	struct frame other = cleared(packet(77));
+
+	out(s, other);
+	came(s, in, DF_NOT_SELECTED);
+	out(s, changed);
+	join_age(s->join, LATE, false);
+	assert_counts(s, 0, 0, 1);
+	assert_only(s, cause, PARITY_BEHIND);
+	assert_int_equal(join_report(s->join)->left.missing[JOIN_LOST], 0);
+}
+
+static void test_changed_payload(void **state)
+{
+	struct frame wrong = cleared(packet(2));
+
+	wrong.byte[HEAD + LEN - 1] ^= 1;
+	assert_found_beside(*state, packet(2), wrong, PARITY_PAYLOAD);
+}
+
+static void test_changed_id(void **state)
+{
+	struct frame wrong = cleared(packet(2));
+
+	ip_of(&wrong)->id_be = htons(3);
+	set_checksum(&wrong);
+	assert_found_beside(*state, packet(2), wrong, PARITY_IP_ID_CHANGED);
+}
+
+/* Without an ID and with another payload there is the length alone. */
+static void test_changed_without_id(void **state)
+{
+	struct frame in = packet(0), wrong = cleared(packet(0));
+
+	wrong.byte[HEAD + LEN - 1] ^= 1;
+	assert_found_beside(*state, in, wrong, PARITY_PAYLOAD);
+}
+
+/* Nor is there one where the path behind gives a new one. */
+static void test_changed_assigned(void **state)
+{
+	struct scene *s = *state;
+	struct join_how how = {
+		.policy = { .dport_be = { htons(PORT) }, .n_dport = 1, .ip_id = DF_IP_ID_ASSIGN },
+		.found = on_found,
+		.ctx = s
+	};
+	struct frame wrong = cleared(packet(5));
+
+	join_free(s->join);
+	s->join = join_new(&how, START);
+	memset(wrong.byte + HEAD + 28, 1, PAYLOAD);
+	came(s, packet(0), DF_NOT_SELECTED);
+	out(s, wrong);
+	join_age(s->join, LATE, false);
+	assert_counts(s, 0, 0, 1);
+	assert_int_equal(parity(s)->class[PARITY_PAYLOAD][PARITY_BEHIND], 1);
+}
+
+/* Cut off behind; the ID says that it is the same. */
+static void test_changed_length(void **state)
+{
+	struct scene *s = *state;
+	const struct frame wrong = cleared(packet(2));
+
+	came(s, packet(2), DF_NOT_SELECTED);
+	assert_int_equal(join_out(s->join, wrong.byte + HEAD, LEN - 1, 3, NOW), 0);
+	join_age(s->join, LATE, false);
+	assert_counts(s, 0, 0, 1);
+	assert_int_equal(parity(s)->class[PARITY_LENGTH][PARITY_BEHIND], 1);
+}
+
+/* Two of a flow that have nothing in common are two packets: one was lost, one was not shown in front. */
+static void test_unrelated(void **state)
+{
+	struct scene *s = *state;
+	const struct frame brief = cleared(packet(0));
+
+	came(s, packet(1), DF_NOT_SELECTED);
+	out(s, cleared(packet(2)));
+	came(s, packet(0), DF_NOT_SELECTED);
+	assert_int_equal(join_out(s->join, brief.byte + HEAD, LEN - 1, 3, NOW), 0);
+	join_age(s->join, NOW, true);
+	assert_counts(s, 0, 0, 0);
+	assert_int_equal(join_report(s->join)->left.missing[JOIN_LOST], 2);
+	assert_int_equal(join_report(s->join)->unseen, 2);
+}
+
+/* What came out before a packet was shown in front is not that packet. */
+static void test_unrelated_before(void **state)
+{
+	struct scene *s = *state;
+	struct frame wrong = cleared(packet(2)), in = packet(2);
+
+	wrong.byte[HEAD + LEN - 1] ^= 1;
+	out(s, wrong);
+	came_at(s, &in, 0, DF_NOT_SELECTED, NOW + 1);
+	join_age(s->join, NOW + 1, true);
+	assert_counts(s, 0, 0, 0);
+	assert_int_equal(join_report(s->join)->left.missing[JOIN_LOST], 1);
+	assert_int_equal(join_report(s->join)->unseen, 1);
+}
+
+/* A queue that holds each packet for longer than one is waited for, and loses and changes none. */
+static void test_delayed(void **state)
+{
+	const uint64_t delay = JOIN_WAIT_NS + S / 2;
+	struct scene *s = *state;
+	const struct join_report *r = join_report(s->join);
+
+	for (uint16_t i = 1; i <= 2; i++) {
+		struct frame f = packet(i);
+
+		came_at(s, &f, 0, DF_NOT_SELECTED, NOW + (i - 1) * (S * 6 / 10));
+	}
+	join_age(s->join, LATE, false);
+	assert_int_equal(r->left.missing[JOIN_LOST], 1);
+	out_by(s, cleared(packet(1)), 3, NOW + delay);
+	assert_int_equal(r->left.missing[JOIN_LOST], 0);
+	assert_counts(s, 1, 0, 0);
+	join_age(s->join, LATE + S * 6 / 10, false);
+	assert_int_equal(r->left.missing[JOIN_LOST], 1);
+	out_by(s, cleared(packet(2)), 3, NOW + S * 6 / 10 + delay);
+	join_age(s->join, NOW + 60 * S, true);
+	assert_counts(s, 2, 0, 0);
+	assert_int_equal(r->left.joined, 2);
+	assert_int_equal(r->left.missing[JOIN_LOST] + r->unseen + r->left.late, 0);
+}
+
+/* A loss is not undone by a packet that is the same to the letter: that one came later itself. */
+static void test_lost_stays(void **state)
+{
+	struct scene *s = *state;
+	struct frame again = packet(1);
+
+	came(s, packet(1), DF_CLEARED);
+	join_age(s->join, LATE, false);
+	came_at(s, &again, 0, DF_CLEARED, LATE);
+	out_by(s, cleared(packet(1)), 3, LATE);
+	join_age(s->join, LATE, true);
+	assert_counts(s, 1, 0, 0);
+	assert_int_equal(join_report(s->join)->taken.missing[JOIN_LOST], 1);
+}
+
+/* As many as a queue can hold are remembered. */
+static void test_delayed_most(void **state)
+{
+	struct scene *s = *state;
+	const struct join_report *r = join_report(s->join);
+
+	for (uint16_t i = 0; i <= JOIN_GIVEN_UP_MAX; i++)
+		came(s, packet(i), DF_NOT_SELECTED);
+	join_age(s->join, LATE, false);
+	assert_int_equal(r->left.missing[JOIN_LOST], JOIN_GIVEN_UP_MAX + 1);
+	out_by(s, cleared(packet(1)), 3, LATE);
+	out_by(s, cleared(packet(0)), 3, LATE);
+	join_age(s->join, LATE, true);
+	assert_int_equal(r->left.joined, 1);
+	assert_int_equal(r->left.missing[JOIN_LOST], JOIN_GIVEN_UP_MAX);
+	assert_int_equal(r->unseen, 1);
+}
+
 /* The rule behind was gone for a while: nobody is to blame for what was not seen there. */
 static void test_forget(void **state)
 {
@@ -491,6 +656,16 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_partial, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_identical, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_changed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_changed_payload, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_changed_id, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_changed_without_id, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_changed_assigned, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_changed_length, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unrelated, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unrelated_before, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_delayed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lost_stays, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_delayed_most, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forget, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_missing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_only_behind, setup, teardown),
