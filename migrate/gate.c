@@ -300,8 +300,8 @@ static void name_differences(const struct parity_report *report, uint32_t accept
 static void gate_parity(const struct gate_context *c, struct gate_result *r)
 {
 	const struct live_report *now = &c->now->live, *base = &c->base->live;
-	uint64_t n = now->parity.compared - base->parity.compared;
-	uint64_t different = now->parity.different - c->excused;
+	uint64_t n = less(now->parity.compared, base->parity.compared);
+	uint64_t different = less(now->parity.different, c->excused);
 	char what[GATE_TEXT] = "";
 
 	limit(r, "0 different of %u in this step", PARITY_ENOUGH);

@@ -693,6 +693,29 @@ static void test_samples(void **state)
 	assert_string_equal(find(s, "samples")->limit, "8001 packets");
 }
 
+/* A packet that was one-sided may come out after all: both counts can fall. */
+static void test_parity(void **state)
+{
+	struct scene *s = *state;
+	struct parity_report *now = &s->now.live.parity;
+
+	s->now.live.one_in = 1;
+	s->base.live.parity.compared = 100;
+	now->compared = 129;
+	check(s, "parity", GATE_INCONCLUSIVE, "0 of 29");
+	now->compared++;
+	check(s, "parity", GATE_PASS, "0 of 30");
+	now->different = now->class[PARITY_PAYLOAD][PARITY_BEHIND] = 2;
+	check(s, "parity", GATE_FAIL, "2 of 130: payload by NFQUEUE");
+	assert_int_equal(find(s, "parity")->blame, GATE_FALLBACK);
+	s->c.excused = 2;
+	check(s, "parity", GATE_PASS, "0 of 30");
+	s->c.excused = 3;
+	check(s, "parity", GATE_PASS, "0 of 30");
+	now->compared = 99;
+	check(s, "parity", GATE_INCONCLUSIVE, "0 of 0");
+}
+
 #define scene_test(f) cmocka_unit_test_setup_teardown(f, scene_begin, scene_end)
 
 /* What a step up is measured by: a thread that stood still took nothing, however long it lives. */
@@ -739,6 +762,7 @@ int main(void)
 		scene_test(test_share_flow),
 		scene_test(test_rate),
 		scene_test(test_samples),
+		scene_test(test_parity),
 		cmocka_unit_test(test_busiest),
 	};
 
