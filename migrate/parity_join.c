@@ -44,7 +44,8 @@ struct order {
 struct parity_join {
 	struct join_how how;
 	struct df_policy behind; /* as it applies there: without the encapsulation */
-	uint64_t first_ns, stop_ns;
+	uint64_t first_ns, stop_ns; /* samples are taken from here, to there */
+	uint64_t edge_ns; /* HEAD_EDGE_NS, or as long as the queue has held a packet since */
 	struct queue came, out, given_up;
 	unsigned int n_given_up;
 	/* By digest: those that came, from the oldest on; and those given up, from the youngest on. */
@@ -52,6 +53,12 @@ struct parity_join {
 	struct order order[CPUS_MAX];
 	struct join_report report;
 };
+
+static void take_from(struct parity_join *join, uint64_t now_ns)
+{
+	join->first_ns = now_ns;
+	join->edge_ns = HEAD_EDGE_NS;
+}
 
 struct parity_join *join_new(const struct join_how *how, uint64_t now_ns)
 {
@@ -62,7 +69,7 @@ struct parity_join *join_new(const struct join_how *how, uint64_t now_ns)
 	join->how = *how;
 	join->behind = how->policy;
 	join->behind.encap = DF_ENCAP_NONE;
-	join->first_ns = now_ns + HEAD_EDGE_NS;
+	take_from(join, now_ns);
 	join->stop_ns = UINT64_MAX;
 	return join;
 }
@@ -85,7 +92,7 @@ void join_forget(struct parity_join *join, uint64_t now_ns)
 	join->came.youngest = join->out.youngest = join->given_up.youngest = NULL;
 	join->n_given_up = 0;
 	memset(join->bucket, 0, sizeof(join->bucket));
-	join->first_ns = now_ns + HEAD_EDGE_NS;
+	take_from(join, now_ns);
 }
 
 void join_free(struct parity_join *join)
@@ -353,6 +360,8 @@ int join_out(struct parity_join *join, const uint8_t *data, size_t len, uint32_t
 		push(&join->out, w);
 		return 0;
 	}
+	if (now_ns - came->at_ns > join->edge_ns)
+		join->edge_ns = now_ns - came->at_ns;
 	count_order(join, came);
 	join_pair(join, came, data, len);
 	free(w);
@@ -487,7 +496,8 @@ static void give_up_out(struct parity_join *join, struct waiting *out)
 
 	for (unsigned int i = 0; i < join->how.n_attached; i++)
 		bridged = bridged && join->how.attached[i] != out->port;
-	if (out->at_ns >= join->first_ns && out->at_ns < join->stop_ns && of_policy(join, out)) {
+	if (out->at_ns >= join->first_ns + join->edge_ns && out->at_ns < join->stop_ns &&
+	    of_policy(join, out)) {
 		report->bridged += bridged;
 		report->unseen += !bridged;
 		if (bridged)

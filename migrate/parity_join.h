@@ -15,7 +15,7 @@
  *  J1  Every packet shown in front is counted once: compared, missing, or forgotten. What comes out late
  *      is not missing any more, but compared: the last JOIN_GIVEN_UP_MAX that were missing are known.
  *  J2  A packet that came out and was not shown in front is counted only when its sample cannot have
- *      been in front of the first or behind the last one.
+ *      been in front of the first or behind the last one, as far as packets were seen to take so long.
  *  J3  What the path behind loses or reorders by itself (packets that XDP let be) is noise, and the
  *      measure for what XDP took.
  */

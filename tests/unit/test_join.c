@@ -446,6 +446,23 @@ static void test_delayed(void **state)
 	assert_int_equal(r->left.missing[JOIN_LOST] + r->unseen + r->left.late, 0);
 }
 
+/* What a slow queue held before the first sample was not shown in front: as long as a packet took since. */
+static void test_delayed_from_before(void **state)
+{
+	const uint64_t delay = JOIN_WAIT_NS + S / 2;
+	struct scene *s = *state;
+	struct frame first = packet(1);
+
+	came_at(s, &first, 0, DF_NOT_SELECTED, START);
+	join_age(s->join, START + JOIN_WAIT_NS + 1, false);
+	out_by(s, packet(8), 3, START + delay - 1);
+	out_by(s, cleared(first), 3, START + delay);
+	out_by(s, packet(9), 3, START + delay);
+	join_age(s->join, START + 60 * S, true);
+	assert_counts(s, 1, 0, 0);
+	assert_int_equal(join_report(s->join)->unseen, 1);
+}
+
 /* A loss is not undone by a packet that is the same to the letter: that one came later itself. */
 static void test_lost_stays(void **state)
 {
@@ -664,6 +681,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unrelated, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unrelated_before, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_delayed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_delayed_from_before, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost_stays, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_delayed_most, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forget, setup, teardown),
