@@ -162,18 +162,30 @@ static int saved(const struct policy *policy, struct legacy_rule rules[LEGACY_RU
 	return n;
 }
 
+/* A hook that goes drops what waits: for a moment when nothing does. */
+static void wait_for_quiet(void)
+{
+	for (int ms = 0; nfq_queues_waiting() && ms < QUIET_LIMIT_MS; ms++)
+		poll(NULL, 0, 1);
+}
+
 /* The table that counts around the operator's rule. */
-static int add_around(const struct policy *policy, int priority, struct err *err)
+static int add_around(const struct policy *policy, int priority, bool started, struct err *err)
 {
 	_cleanup_(nft_closep) struct nft *nft = NULL;
 	struct nft_installed installed;
 	struct nft_counters there;
 	int ret = nft_read(policy->interface, &there, err);
 
-	if (ret < 0 || there.external)
+	/* One that an earlier start left may have other ports, or be around a rule that has moved. */
+	if (ret < 0 || (there.external && started))
 		return ret;
 	ret = nft_open(&nft, err);
-	return ret < 0 ? ret : nft_install(nft, policy, &priority, &installed, err);
+	if (ret < 0)
+		return ret;
+	if (there.present)
+		wait_for_quiet();
+	return nft_install(nft, policy, &priority, &installed, err);
 }
 
 static int check_external(const struct policy *policy, const struct legacy_rule *rules, int n,
@@ -206,7 +218,7 @@ static int check_external(const struct policy *policy, const struct legacy_rule 
 	return ret;
 }
 
-int fallback_adopt(const struct policy *policy, struct err *err)
+int fallback_adopt(const struct policy *policy, bool started, struct err *err)
 {
 	bool external = policy->nfqueue.daemon == NFQ_DAEMON_EXTERNAL;
 	struct legacy_rule rules[LEGACY_RULES_MAX];
@@ -222,7 +234,7 @@ int fallback_adopt(const struct policy *policy, struct err *err)
 		if (rules[i].understood && !rules[i].guarded)
 			ret = legacy_guard(&rules[i], err);
 	if (ret == 0 && feeds)
-		ret = add_around(policy, feeds->priority, err);
+		ret = add_around(policy, feeds->priority, started, err);
 	return ret;
 }
 
@@ -238,8 +250,7 @@ static int remove_around(const struct policy *policy, struct err *err)
 	ret = nft_open(&nft, err);
 	if (ret < 0)
 		return ret;
-	for (int ms = 0; nfq_queues_waiting() && ms < QUIET_LIMIT_MS; ms++)
-		poll(NULL, 0, 1);
+	wait_for_quiet();
 	return nft_remove(nft, policy->interface, err);
 }
 

@@ -32,10 +32,11 @@ uint64_t fallback_depth(const struct policy *policy);
 uint64_t fallback_depth_limit(const struct nfq_path_info *info);
 
 /*
- * Guards the operator's rules; with an external daemon also adds our table around. Nothing to do, and
- * 0, where it is done. -N2X_NO when the daemon is external and there is no such rule, or nobody listens.
+ * Guards the operator's rules; with an external daemon also adds our table around, or, unless started
+ * (XDP is attached), exchanges the one that an earlier start left. Nothing to do, and 0, where it is done.
+ * -N2X_NO when the daemon is external and there is no such rule, or nobody listens.
  */
-int fallback_adopt(const struct policy *policy, struct err *err);
+int fallback_adopt(const struct policy *policy, bool started, struct err *err);
 
 /* The way back to the operator's rules, in the order machine_restore() needs; each can be repeated.
  * reinstate: rules that fallback_remove() took are there again, guarded. -N2X_NO when nobody listens.

@@ -310,7 +310,7 @@ int machine_start(const struct policy *policy, struct machine_start *start, stru
 		ret = machine_intend(journal, "start", NULL, err);
 	if (ret < 0)
 		return ret;
-	ret = fallback_adopt(policy, err);
+	ret = fallback_adopt(policy, already, err);
 	if (ret == 0) {
 		ret = attach(policy, start, lock, err);
 		if (ret < 0)

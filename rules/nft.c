@@ -316,6 +316,11 @@ static int add_delete_set(struct batch *b, const char *table)
 	return 0;
 }
 
+static int priority_queue(const struct nft_installed *as)
+{
+	return as->around ? *as->around - 1 : PRIORITY_QUEUE;
+}
+
 /* Our table goes in, or, with replace, new contents into a table that is there without an owner. */
 static int add_all(struct batch *b, const char *table, const struct policy *policy,
 		   const struct nft_installed *as, bool replace, bool hook)
@@ -336,8 +341,7 @@ static int add_all(struct batch *b, const char *table, const struct policy *poli
 		if (which < RULE_SAMPLE || as->sample)
 			ret = add_rule(b, table, policy, which);
 	if (ret == 0)
-		ret = add_chain(b, table, CHAIN_QUEUE,
-				as->around ? *as->around - 1 : PRIORITY_QUEUE, hook);
+		ret = add_chain(b, table, CHAIN_QUEUE, priority_queue(as), hook);
 	if (ret == 0)
 		ret = add_rule(b, table, policy,
 			       as->around   ? RULE_COUNT
@@ -440,6 +444,7 @@ int nft_install(struct nft *nft, const struct policy *policy, const int *around,
 	char table[NFT_TABLE_MAX];
 	const char *what = "memory";
 	int ret = nft_read(policy->interface, &there, err);
+	bool replace;
 
 	if (ret < 0)
 		return ret;
@@ -456,12 +461,18 @@ int nft_install(struct nft *nft, const struct policy *policy, const int *around,
 			"nftables: table ip %s has other chains than ours: rename or delete it",
 			table);
 	ret = find_form(nft, policy, &as, true, &what);
+	/* The kernel moves no hook. */
+	replace = there.present && there.priority == priority_queue(&as);
 	/* The flag cannot be given to a table that is there. */
-	as.owner = as.owner && (!there.present || there.owner);
+	as.owner = as.owner && (!replace || there.owner);
 	if (ret == 0) {
 		b = batch_new(nft);
-		ret = b ? add_all(b, table, policy, &as, there.present, true) : -ENOMEM;
+		ret = b ? 0 : -ENOMEM;
 	}
+	if (ret == 0 && there.present && !replace)
+		ret = add_table(b, table, NFT_MSG_DELTABLE, 0, 0);
+	if (ret == 0)
+		ret = add_all(b, table, policy, &as, replace, true);
 	if (ret == 0)
 		ret = batch_send(nft, b, true, &what);
 	if (ret < 0)
@@ -681,6 +692,7 @@ static int read_rule(const struct nlmsghdr *nlh, void *data)
 struct chains {
 	const char *table;
 	unsigned int ours, others;
+	int priority; /* of to_queue */
 };
 
 /* The kernel dumps the chains of every table of the family. */
@@ -695,6 +707,8 @@ static int read_chain(const struct nlmsghdr *nlh, void *data)
 	name = nftnl_chain_get_str(c, NFTNL_CHAIN_NAME);
 	if (strcmp(nftnl_chain_get_str(c, NFTNL_CHAIN_TABLE), chains->table) != 0)
 		return MNL_CB_OK;
+	if (!strcmp(name, CHAIN_QUEUE))
+		chains->priority = nftnl_chain_get_s32(c, NFTNL_CHAIN_PRIO);
 	if (!strcmp(name, CHAIN_QUEUE) || !strcmp(name, CHAIN_LEAK))
 		chains->ours++;
 	else
@@ -755,6 +769,7 @@ static int read_table(struct nft *nft, const char *table, struct nft_counters *o
 	if (ret < 0)
 		return ret;
 	out->foreign = chains.ours != 2 || chains.others;
+	out->priority = chains.priority;
 	nlh = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETRULE, NFPROTO_IPV4, NLM_F_DUMP, nft->seq++);
 	nftnl_rule_set_str(r, NFTNL_RULE_TABLE, table);
 	nftnl_rule_nlmsg_build_payload(nlh, r);

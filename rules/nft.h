@@ -71,6 +71,7 @@ struct nft_counters {
 	uint16_t sample_group; /* the NFLOG group that packets are shown to, see `sample` */
 	uint32_t owner; /* netlink port of the process that owns it; 0: nobody */
 	bool foreign; /* its chains are not ours */
+	int priority; /* of the hook of to_queue */
 	bool has_queue; /* the queue rule is there */
 	bool has_leak; /* the leak detector is there */
 	bool compat; /* it is built from the xt target */
@@ -94,8 +95,9 @@ int nft_open(struct nft **out, struct err *err);
 
 /*
  * around: NULL, or the priority of the hook with an external daemon's rule, to be counted around.
- * Installs the table, or puts new contents into one that an earlier process of ours left. Bind the
- * queue first. Returns 0, -N2X_FOREIGN (N2), or -N2X_SYSTEM; nothing is changed on failure (N1).
+ * Installs the table, or puts new contents into one that an earlier process of ours left. One whose hooks
+ * are elsewhere is exchanged for a new one: where one is there, look for a moment when nothing waits (N3).
+ * Bind the queue first. Returns 0, -N2X_FOREIGN (N2), or -N2X_SYSTEM; nothing is changed on failure (N1).
  */
 int nft_install(struct nft *nft, const struct policy *policy, const int *around,
 		struct nft_installed *out, struct err *err);
