@@ -265,9 +265,27 @@ static const struct facts_device *find_foreign(const struct check *c)
 	return beside;
 }
 
+/* An attach point that the device stands on, as the kernel has it, and where ours is not yet. NULL: none. */
+static const struct facts_device *find_below(const struct check *c,
+					     const struct facts_device *device)
+{
+	const struct topology_dev *above = device->node.dev;
+	const struct facts_device *point;
+
+	for (unsigned int i = 0; (point = check_next(c, &i));) {
+		const struct topology_dev *dev = point->node.dev;
+
+		if (!check_is_ours(c, point) &&
+		    (dev->master == above->ifindex ||
+		     (above->lower == dev->ifindex && !above->vxlan.routed)))
+			return point;
+	}
+	return NULL;
+}
+
 enum finding_verdict check_foreign(struct check *c)
 {
-	const struct facts_device *device = find_foreign(c);
+	const struct facts_device *device = find_foreign(c), *below;
 
 	if (!c->facts->n_devices)
 		return unknown(c, "the devices cannot be read");
@@ -283,6 +301,13 @@ enum finding_verdict check_foreign(struct check *c)
 	if (check_is_point(c, device))
 		return fail_as(c, N2X_FOREIGN, "%s: XDP program id %u is attached and is not ours",
 			       check_name(device), device->node.dev->prog_id);
+	below = find_below(c, device);
+	if (below)
+		return fail_as(
+			c, N2X_FOREIGN,
+			"%s has XDP program id %u, which is not ours: the kernel attaches none to %s "
+			"below it",
+			check_name(device), device->node.dev->prog_id, check_name(below));
 	return warn(
 		c,
 		"%s has XDP program id %u, which is not ours: it may take packets away in front of "

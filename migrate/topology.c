@@ -149,8 +149,10 @@ static int on_address(const struct nlmsghdr *nlh, void *data)
 			continue;
 		for (unsigned int i = 0; i < t->n; i++)
 			if (!t->dev[i].lower && t->dev[i].vxlan.local_be &&
-			    t->dev[i].vxlan.local_be == mnl_attr_get_u32(attr))
+			    t->dev[i].vxlan.local_be == mnl_attr_get_u32(attr)) {
 				t->dev[i].lower = (int)info->ifa_index;
+				t->dev[i].vxlan.routed = true;
+			}
 	}
 	return MNL_CB_OK;
 }

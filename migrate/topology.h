@@ -28,6 +28,7 @@ struct topology_dev {
 		uint16_t port; /* UDP, host order */
 		bool external; /* its VNIs come with each packet */
 		uint32_t local_be; /* IPv4 address of the tunnel's near end; 0: any, or IPv6 */
+		bool routed; /* `lower` is by that address: the kernel does not know it */
 	} vxlan;
 };
 

@@ -143,11 +143,19 @@ static int load(const struct policy *policy, struct xdp_plan *plan, struct nfq2x
 	return ret < 0 ? xdp_load_failed(ret, err) : 0;
 }
 
+/* The program that is on it now; 0: none. */
+static uint32_t attached_id(int ifindex)
+{
+	LIBBPF_OPTS(bpf_xdp_query_opts, query);
+
+	return bpf_xdp_query(ifindex, 0, &query) == 0 ? query.prog_id : 0;
+}
+
 /*
  * One try in one mode. Returns a link's descriptor, 0 when attached by netlink (a kernel before 5.9),
- * or -errno with the kernel's words in xdp_libbpf_said(): link creation has no extack, so the same try by
- * netlink is also how to learn why. Netlink leaves an attachment that lives by itself: its pin is
- * there first, so that whatever is attached can be found and taken away.
+ * or -errno with the kernel's words in xdp_libbpf_said(), unless a program is there: link creation has no
+ * extack, so the same try by netlink is also how to learn why. Netlink leaves an attachment that lives by
+ * itself: its pin is there first, so that whatever is attached can be found and taken away.
  */
 static int attach_mode(const char *instance, const char *interface, int prog_fd, uint32_t mode)
 {
@@ -155,11 +163,14 @@ static int attach_mode(const char *instance, const char *interface, int prog_fd,
 	int ifindex = (int)if_nametoindex(interface);
 	int fd = bpf_link_create(prog_fd, ifindex, BPF_XDP, &opts);
 	char path[PATH_MAX + 64];
-	int ret;
+	int ret = -errno;
 
-	if (fd >= 0 || errno == EBUSY || errno == EEXIST)
-		return fd >= 0 ? fd : -EBUSY;
-	xdp_libbpf_say(strerror(errno));
+	if (fd >= 0)
+		return fd;
+	/* The kernel says EEXIST of a device above that has one, too. */
+	if (attached_id(ifindex))
+		return ret;
+	xdp_libbpf_say(strerror(-ret));
 	xdp_pin_path(instance, PIN_PROG, interface, path);
 	ret = xdp_pin_at(path, prog_fd);
 	if (ret < 0)
@@ -174,25 +185,29 @@ static int attach_point(const struct policy *policy, const char *interface, int 
 			struct err *err)
 {
 	static const uint32_t modes[] = { XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE };
-	LIBBPF_OPTS(bpf_xdp_query_opts, query);
 	_cleanup_close_ int link = -1;
 	char path[PATH_MAX + 64];
+	uint32_t id = 0;
 	int ret = -EINVAL;
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(modes); i++) {
 		if (policy->xdp.mode == (i == 0 ? ATTACH_GENERIC : ATTACH_NATIVE))
 			continue;
 		ret = attach_mode(policy->interface, interface, prog_fd, modes[i]);
-		if (ret >= 0 || ret == -EBUSY)
+		id = ret < 0 ? attached_id((int)if_nametoindex(interface)) : 0;
+		if (ret >= 0 || ret == -EEXIST || id)
 			break;
 		if (policy->xdp.mode == ATTACH_AUTO && modes[i] == XDP_FLAGS_DRV_MODE)
 			log_info("%s: native XDP is not possible: %s", interface,
 				 xdp_libbpf_said());
 	}
-	if (ret == -EBUSY) {
-		bpf_xdp_query((int)if_nametoindex(interface), 0, &query);
-		return foreign(interface, query.prog_id, err);
-	}
+	if (ret < 0 && id)
+		return foreign(interface, id, err);
+	if (ret == -EEXIST)
+		return err_set(
+			err, N2X_FOREIGN,
+			"%s: cannot attach XDP: %s: ip -d link shows which; detach that first",
+			interface, xdp_libbpf_said());
 	if (ret < 0)
 		return err_set(err, N2X_SYSTEM, "%s: cannot attach XDP: %s%s", interface,
 			       xdp_libbpf_said(),

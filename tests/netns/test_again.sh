@@ -18,7 +18,6 @@ external() {
 	conf attach="[vxlan1]" queue=0 "$@"
 	sed -i 's/fail: open/fail: open, daemon: external/' "$CONF"
 }
-detach() { n2x migrate rollback -c "$CONF" --detach; }
 # The old daemon zeroes UDP checksums: send would call that a difference.
 to_port() {
 	mark
@@ -45,7 +44,7 @@ start_daemon old in_gw "$LAB_BIN/old_daemon"
 echo "# other ports"
 external
 ok "one port" n2x migrate start -c "$CONF"
-ok "one port: detach" detach
+ok "one port: detach" n2x migrate rollback -c "$CONF" --detach
 external dport="[31765, 31766]"
 ok "two ports" n2x migrate start -c "$CONF"
 for port in 31765 31766; do
@@ -54,7 +53,7 @@ for port in 31765 31766; do
 done
 ok "started already" n2x migrate start -c "$CONF"
 check "started already: still counted" "$(status | jq .nfqueue.queued)" 1000
-ok "two ports: detach" detach
+ok "two ports: detach" n2x migrate rollback -c "$CONF" --detach
 
 echo "# the rule moved"
 rule mangle D -m u32 --u32 '4&0x5fff=0x4000'
@@ -63,7 +62,7 @@ ok "raw" n2x migrate start -c "$CONF"
 check "raw: around the rule" "$(priorities)" "-301 -299"
 to_port 31766 raw
 check "raw: queued, handled" "$(diff_of .queued .handled)" "500 500"
-ok "raw: detach" detach
+ok "raw: detach" n2x migrate rollback -c "$CONF" --detach
 
 echo "# our own daemon"
 conf attach="[vxlan1]" dport="[31765, 31766]"

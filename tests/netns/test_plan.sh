@@ -292,11 +292,14 @@ plan "GRO of UDP" 0 "warn gro: ens5: GRO of forwarded UDP is on: rule and XDP co
 mends "GRO of UDP" gro
 bpftool prog loadall "$BPF_OBJ" /sys/fs/bpf/foreign
 WHOSE="> bpftool prog show id N; bpftool net   # and ask who attached it"
-for dev in ens5 ens6; do
+for dev in ens5 ens6 vxlan1; do
 	in_gw bpftool net attach xdpgeneric pinned /sys/fs/bpf/foreign/n2x_clock dev $dev
 	if [ $dev = ens5 ]; then
 		plan "foreign XDP" 1 "fail foreign-xdp: ens5: XDP program id N is attached and is not ours $WHOSE"
 		no_auto "foreign XDP" 5 "br0: foreign-xdp: ens5: XDP program id "
+	elif [ $dev = vxlan1 ]; then
+		plan "foreign XDP above" 1 "fail foreign-xdp: vxlan1 has XDP program id N, which is not ours: the kernel attaches none to ens5 below it $WHOSE"
+		no_auto "foreign XDP above" 5 "br0: foreign-xdp: vxlan1 has XDP program id "
 	else
 		plan "foreign XDP beside" 0 "warn foreign-xdp: ens6 has XDP program id N, which is not ours: it may take packets away in front of us, or behind $WHOSE"
 	fi

@@ -61,6 +61,21 @@ for mode in xdpdrv xdpgeneric; do
 	no "$mode, dry run" 5 "fx0: XDP program id $id (n2x_clock)" begin --dry-run
 	in_gw bpftool net detach $mode dev fx0
 done
+# The kernel attaches nothing below one.
+while read -r above below; do
+	conf attach="[$below]"
+	in_gw bpftool net attach xdpgeneric pinned /sys/fs/bpf/foreign/n2x_clock dev "$above"
+	SETTING=$(everything)
+	for policy in auto generic; do
+		conf attach="[$below]" mode=$policy
+		no "on $above, to $below under $policy" 5 "$below: cannot attach XDP: *upper device*ip -d link" begin
+	done
+	no "on $above, to $below: run xdp" 5 "$below: cannot attach XDP: *upper device*ip -d link" n2x run xdp -c "$CONF"
+	in_gw bpftool net detach xdpgeneric dev "$above"
+done <<-END
+	br0 vxlan1
+	vxlan1 ens5
+END
 rm -r /sys/fs/bpf/foreign
 # A link, of another instance of ours.
 conf interface=other attach="[fx0]"

@@ -490,6 +490,11 @@ static void drivers(void **state)
 	expect(h, "vlan", FINDING_OK, "");
 	h = gateway_new();
 	h->dev[3].prog_id = 12;
+	expect(h, "foreign-xdp", FINDING_FAIL,
+	       "vxlan1 has XDP program id 12, which is not ours: the kernel attaches none to ens5");
+	h = gateway_new();
+	h->dev[3].prog_id = 12;
+	h->dev[3].vxlan.routed = true;
 	expect(h, "foreign-xdp", FINDING_WARN, "vxlan1 has XDP program id 12");
 	h = gateway_new();
 	h->dev[3].prog_id = 12;
