@@ -78,14 +78,20 @@ static int exchange_netlink(struct pinned *p, int prog_fd)
 	return ret;
 }
 
-static int exchange(struct pinned *p, int prog_fd)
+static int exchange_link(const struct pinned *p, int prog_fd)
 {
-	if (!p->link)
-		return exchange_netlink(p, prog_fd);
 	if (bpf_link_update(p->fd, prog_fd, NULL) < 0)
 		return -errno;
 	xdp_pin_link_prog(p->path, prog_fd);
 	return 0;
+}
+
+static int exchange(struct pinned *p, int prog_fd)
+{
+	int ret = p->link ? exchange_link(p, prog_fd) : exchange_netlink(p, prog_fd);
+
+	/* Dead: its interface is gone, and there is nothing to exchange. */
+	return ret == -ENOLINK || ret == -ENODEV ? 0 : ret;
 }
 
 /* For each pin of an attach point in the directory; a failure ends it. Returns how many, or -errno. */
@@ -181,9 +187,6 @@ static int upgrade_one(struct pinned *p, void *ctx)
 		return 0;
 	up->changed = true;
 	ret = exchange(p, prog);
-	/* Dead: its interface is gone, and there is nothing to exchange. */
-	if (ret == -ENOLINK || ret == -ENODEV)
-		ret = 0;
 	if (ret < 0 || strcmp(path, p->path) == 0)
 		return ret;
 	ret = xdp_pin_at(path, p->link ? p->fd : prog);

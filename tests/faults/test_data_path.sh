@@ -78,6 +78,24 @@ echo "# one that does not obey the share: the next rung"
 defective disobeys 0 no "gate share: *"
 check "disobeys: the rung" "$(jq -r .rung <<<"$END")" stub
 
+echo "# the same by hand, and of its interfaces some are gone"
+binary=$("$LAB_ROOT/tests/faults/defects.sh" disobeys 2>/dev/null)
+for i in 0 1; do
+	in_gw ip link add fx$i type veth peer name fy$i
+done
+conf attach="[fx0, vxlan1, fx1]" mode=generic
+ok "interfaces gone: start" in_gw "$binary" migrate start -c "$CONF"
+for i in 0 1; do
+	in_gw ip link del fx$i
+done
+traffic
+ok "interfaces gone: rollback" n2x migrate rollback -c "$CONF" --json
+check "interfaces gone: the rung, the program" \
+	"$(jq -r .rung <<<"$OUT") $(in_gw ip -j link show vxlan1 | jq -r '.[0].xdp.prog.name')" "stub n2x_pass_frags"
+no_traffic
+whole "interfaces gone"
+ok "interfaces gone: detach" n2x migrate rollback -c "$CONF" --detach
+
 echo "# somebody else's program"
 again hold=30s
 traffic
