@@ -2,6 +2,7 @@
 #include "nfq-fallback/nfq_path.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
@@ -107,11 +108,15 @@ static int state_take(struct nfq_path *path, struct err *err)
 	if (ret < 0)
 		return ret;
 	/* Never to 0 on the way: who looks has it mapped. */
-	if (ftruncate(path->lock_fd, sizeof(struct nfq_state)) < 0)
-		return err_set(err, N2X_SYSTEM, "%s: state file: %s", name, strerror(errno));
-	path->state = state_map(path->lock_fd, PROT_READ | PROT_WRITE);
-	if (!path->state)
-		return err_set(err, N2X_SYSTEM, "%s: state file: %s", name, strerror(errno));
+	ret = ftruncate(path->lock_fd, sizeof(struct nfq_state)) < 0 ? errno : 0;
+	/* A full disk says so now, and not with a SIGBUS when the map is written to. */
+	if (ret == 0)
+		ret = posix_fallocate(path->lock_fd, 0, sizeof(struct nfq_state));
+	if (ret == 0 && !(path->state = state_map(path->lock_fd, PROT_READ | PROT_WRITE)))
+		ret = errno;
+	if (ret)
+		return err_set(err, N2X_SYSTEM, "%s: state file in %s: %s", name, INSTANCE_RUN_DIR,
+			       strerror(ret));
 	*path->state = (struct nfq_state){ .version = STATE_VERSION };
 	path->state->queue = policy->nfqueue.queue;
 	path->state->threads = policy->nfqueue.threads;
@@ -274,8 +279,9 @@ static void ready(void *ctx)
 
 	path->state->ready = 1;
 	if (netdev_is_bridge(path->policy->interface) && netdev_bridge_hidden())
-		log_info("%s: this path does not see frames that are bridged from port to port: "
-			 "net.bridge.bridge-nf-call-iptables is not 1",
+		log_info("%s: net.bridge.bridge-nf-call-iptables is not 1: unless the bridge's own "
+			 "nf_call_iptables is, this path does not see frames that are bridged from "
+			 "port to port",
 			 path->policy->interface);
 	log_info("%s: NFQUEUE path ready: queue %u, %u thread(s), %s, table owner flag %s",
 		 path->policy->interface, path->state->queue, path->state->threads,

@@ -17,7 +17,8 @@
 struct run {
 	const struct policy *policy;
 	metrics_fill_fn *fill;
-	const char *lost; /* name of an interface that no longer runs our program */
+	bool lost; /* an interface no longer runs our program, or what is pinned cannot be read */
+	struct err why; /* lost */
 	struct xdp_state state;
 };
 
@@ -36,16 +37,16 @@ static void tell(const struct run *run)
 static int watch(void *ctx)
 {
 	struct run *run = ctx;
-	struct err err;
 
-	if (xdp_read(run->policy->interface, &run->state, &err) < 0)
-		run->lost = run->policy->interface;
-	for (unsigned int i = 0; i < run->state.n_points; i++)
-		if (!run->state.point[i].ours)
-			run->lost = run->state.point[i].interface;
+	run->lost = xdp_read(run->policy->interface, &run->state, &run->why) < 0;
+	for (unsigned int i = 0; i < run->state.n_points && !run->lost; i++) {
+		run->lost = !run->state.point[i].ours;
+		err_format(&run->why, "%s: our XDP program is no longer attached there",
+			   run->state.point[i].interface);
+	}
 	if (!run->lost)
 		tell(run);
-	return run->lost != NULL;
+	return run->lost;
 }
 
 static void ready(void *ctx)
@@ -90,12 +91,15 @@ static int supervise(struct run *run, struct err *err)
 	if (ret < 0)
 		return ret;
 	ret = loop_wait(&loop);
+	/* In the map that is open, whatever became of its pin. Share 0, but attached: a detach resets the link
+	 * of many drivers, and the next start needs it again. */
+	xdp_ctl_zero(&ctl);
+	log_info(
+		"%s: share 0; the program stays attached: nfq2xdp migrate rollback --detach -c FILE takes it away",
+		run->policy->interface);
 	if (ret < 0)
 		return err_set(err, N2X_SYSTEM, "cannot set up the event loop");
-	if (run->lost)
-		return err_set(err, N2X_DEGRADED, "%s: our XDP program is no longer attached there",
-			       run->lost);
-	return 0;
+	return run->lost ? err_set(err, N2X_DEGRADED, "%s", run->why.text) : 0;
 }
 
 /* A program that is attached already is taken over, unless a rollout is under way. Returns 1 when
@@ -135,23 +139,13 @@ static int run(const struct policy *policy, bool local_only, metrics_fill_fn *fi
 {
 	struct run run = { .policy = policy, .fill = fill };
 	_cleanup_close_ int lock = -1;
-	struct err ignored;
 	int ret;
 
 	loop_hold_signals();
 	ret = lock = instance_lock(policy->interface, "lock", err);
 	if (ret >= 0)
 		ret = attach_or_adopt(policy, local_only, &run.state, lock, err);
-	if (ret < 0)
-		return ret;
-	ret = supervise(&run, err);
-	/* Share 0, but attached: a detach resets the link of many drivers, and the next start needs
-	 * it again. */
-	xdp_zero(policy->interface, ABI_VERSION, ret < 0 ? &ignored : err);
-	log_info(
-		"%s: share 0; the program stays attached: nfq2xdp migrate rollback --detach -c FILE takes it away",
-		policy->interface);
-	return ret;
+	return ret < 0 ? ret : supervise(&run, err);
 }
 
 static int dry_run(const struct policy *policy, bool local_only, bool json, struct err *err)

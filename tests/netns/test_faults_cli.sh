@@ -131,6 +131,34 @@ stop_daemon nfqueue
 check "unread: exit" $? 0
 exec 8>&-
 
+echo "# bridged frames, by the bridge's own switch"
+in_gw sysctl -qw net.bridge.bridge-nf-call-iptables=0
+in_gw ip link set br0 type bridge nf_call_iptables 1
+start_said nfqueue "*is not 1: unless the bridge's own nf_call_iptables is,*" "$N2X" run nfqueue -c "$CONF"
+await .nfqueue.running
+burst 200
+check "own switch: handled, df_left" "$(diff_of .handled) $(sink_of .df_left)" "200 0"
+stop_daemon nfqueue
+in_gw ip link set br0 type bridge nf_call_iptables 0
+in_gw sysctl -qw net.bridge.bridge-nf-call-iptables=1
+
+echo "# a full /run"
+mount -t tmpfs -o size=64k tiny /run/nfq2xdp
+head -c 64k /dev/zero >/run/nfq2xdp/full 2>/dev/null
+refuse "no room: run nfqueue" 6 "br0: state file in /run/nfq2xdp: No space left on device" n2x run nfqueue -c "$CONF"
+umount /run/nfq2xdp
+
+echo "# a control map whose pin somebody removed"
+start_xdp
+rm /sys/fs/bpf/nfq2xdp/*/*/br0/ctl
+wait_daemon xdp
+check "no pin: run xdp: exit, last line" "$? $REPLY" \
+	"4 nfq2xdp: br0: no XDP path here: start it with nfq2xdp migrate start -c FILE"
+send 200
+check "no pin: run xdp took the share down: with DF" "$(sink_of .df_left)" 200
+ok "no pin: start" begin
+ok "no pin: detach" detach
+
 echo "# a full disk"
 start_nfqueue
 ok start begin
