@@ -127,6 +127,7 @@ int main(int argc, char **argv)
 	if (open_stdio() < 0)
 		return N2X_SYSTEM;
 	signal(SIGPIPE, SIG_IGN); /* a reader that went away must not end a path */
+	signal(SIGCHLD, SIG_DFL); /* ignored, as whoever starts us may: no tool's exit status */
 	ret = dispatch(argc, argv);
 	if ((fflush(stdout) != 0 || ferror(stdout)) && ret == N2X_OK) {
 		log_info("standard output: cannot write");

@@ -324,6 +324,7 @@ static int read_point(int dir_fd, const char *file, bool link, struct xdp_point 
 	char name[64], now[IF_NAMESIZE], path[PATH_MAX];
 	_cleanup_close_ int fd = -1;
 	int ifindex;
+	bool known;
 
 	/* libbpf 1.1 has no bpf_obj_get() relative to a directory. */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dir_fd, file);
@@ -334,10 +335,14 @@ static int read_point(int dir_fd, const char *file, bool link, struct xdp_point 
 	if (bpf_obj_get_info_by_fd(fd, link ? (void *)&link_info : (void *)&info, &len) < 0)
 		return -errno;
 	point.prog_id = link ? link_info.prog_id : info.id;
-	/* A dead link names no interface: then what there is under its name. */
 	ifindex = link ? (int)link_info.xdp.ifindex : 0;
-	if (!ifindex)
+	known = ifindex && bpf_xdp_query(ifindex, 0, &query) == 0;
+	/* A dead link names no interface, and one of another namespace an index of there: then what there is
+	 * under its name. */
+	if (!known || query.prog_id != point.prog_id) {
 		ifindex = (int)if_nametoindex(name);
+		known = ifindex && bpf_xdp_query(ifindex, 0, &query) == 0;
+	}
 	if (link)
 		xdp_link_prog_info(path, point.prog_id, &info);
 	point.frags = strstr(info.name, "frags");
@@ -346,7 +351,7 @@ static int read_point(int dir_fd, const char *file, bool link, struct xdp_point 
 	point.gone = !ifindex || !if_indextoname((unsigned int)ifindex, now);
 	if (!point.gone)
 		snprintf(name, sizeof(name), "%s", now);
-	if (ifindex && bpf_xdp_query(ifindex, 0, &query) == 0) {
+	if (known) {
 		point.ours = query.prog_id == point.prog_id;
 		point.taken = query.prog_id && !point.ours;
 		point.native = query.attach_mode == XDP_ATTACHED_DRV;

@@ -45,6 +45,23 @@ check "made again: attached" "$(status | jq -c '.xdp.attached | map([.interface,
 ok "made again: the end" detach
 in_gw ip link del fx0
 
+echo "# an interface that went to another namespace, and another has its index here"
+fx 1
+ok "went away: start" begin
+index=$(in_gw ip -j link show fx0 | jq '.[0].ifindex')
+in_gw ip link set fx0 netns n2x-col
+in_gw ip link add fx2 index "$index" type veth peer name fx3
+check "went away: status names it" "$(status | jq -c '.xdp.attached | map([.interface, .ours])')" '[["fx0",false]]'
+ok "went away: detach" detach
+check "went away: not attached there" "$(in_col ip -j link show fx0 | jq '.[0] | has("xdp")')" false
+in_col ip link del fx0
+in_gw ip link del fx2
+
+echo "# started by somebody who ignores his children"
+conf attach="[vxlan1]"
+ok "ignored SIGCHLD: start" in_gw env --ignore-signal=CHLD "$N2X" migrate start -c "$CONF"
+ok "ignored SIGCHLD: detach" detach
+
 echo "# seen from another pid namespace"
 conf attach="[vxlan1]"
 start_nfqueue
