@@ -76,10 +76,29 @@ guide "${guide[3]}"
 burst 1000
 check "XDP alone: cleared, df_left" "$(diff_of .cleared) $(sink_of .df_left)" "1000 0"
 
+echo "# an operator's rule that was taken away, and his daemon is not there any more"
+in_gw ip link add fx0 type veth peer name fx1
+in_gw iptables -t mangle -A PREROUTING -i fx0 -p udp --dport 31765 -j NFQUEUE --queue-num 5
+start_daemon old in_gw "$LAB_BIN/old_daemon" -q 5
+echo '{ interface: fx0, match: { dport: [31765] }, xdp: { attach: [fx0] }, nfqueue: { queue: 5, daemon: external } }' |
+	host sh -c 'cat >/etc/nfq2xdp/fx0.yaml'
+for step in start full "confirm 1" "done"; do
+	# shellcheck disable=SC2086
+	ok "external: $step" n2x migrate $step -c /etc/nfq2xdp/fx0.yaml
+done
+stop_daemon old
+
 echo "# remove"
-host dpkg -r nfq2xdp >>/run/lab/log 2>&1
+host dpkg -r nfq2xdp >/run/lab/remove 2>&1
 check "remove" $? 0
-check "the operator's files stay" "$(host ls /etc/nfq2xdp /var/lib/nfq2xdp | tr '\n' ' ')" "/etc/nfq2xdp: br0.yaml  /var/lib/nfq2xdp: br0 "
+cat /run/lab/remove >>/run/lab/log
+check "what cannot be put back is said" "$(grep '^nfq2xdp: ' /run/lab/remove)" \
+	"nfq2xdp: nobody listens on queue 5: start the daemon that was there first"
+check "and kept, alone" "$(host sh -c 'ls /run/nfq2xdp | grep -vc -- "-fx0.rules$"') $(host sh -c 'cat /run/nfq2xdp/*-fx0.rules' | grep -c -- '--queue-num 5')" "0 1"
+in_gw ip link del fx0
+in_gw nft delete table ip mangle
+check "the operator's files stay" "$(host ls /etc/nfq2xdp /var/lib/nfq2xdp | tr '\n' ' ')" \
+	"/etc/nfq2xdp: br0.yaml fx0.yaml  /var/lib/nfq2xdp: br0 fx0 "
 check "the gateway" "$(diff /run/lab/baseline <(lab_snapshot))" ""
 purge_deb >>/run/lab/log 2>&1
 check "purge" $? 0
