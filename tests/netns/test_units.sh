@@ -131,6 +131,19 @@ systemctl start "$(unit xdp)"
 check "no right: start, status, restarts" "$? $(show xdp ExecMainStatus) $(show xdp NRestarts)" "1 6 0"
 systemctl reset-failed
 
+echo "# bpffs mounted once more, over ours: the way back needs none"
+host mount -t bpf bpf /sys/fs/bpf
+systemctl start "$(unit nfqueue)"
+check "nfqueue: start" "$? $(show nfqueue ActiveState)" "0 active"
+host rm -r /run/systemd/system/nfq2xdp-xdp@.service.d
+systemctl daemon-reload
+systemctl start "$(unit xdp)"
+check "xdp: start, status" "$? $(show xdp ExecMainStatus)" "1 6"
+check "xdp: says why" "$(host journalctl -q -o cat -u "$(unit xdp)" | grep -c 'is not a BPF file system: mount')" 1
+host umount /sys/fs/bpf
+systemctl stop "$(unit nfqueue)"
+systemctl reset-failed
+
 echo "# a rollout that fails"
 ROLLOUT+=", on-legacy-down: pass"
 set_conf attach="[vxlan1]"
