@@ -113,8 +113,10 @@ static void find_problems(struct status *s, const struct policy *given)
 {
 	const struct nfq_path_info *nfq = &s->machine.nfq;
 	const bool idle = s->machine.state == MACHINE_IDLE;
+	char table[NFT_TABLE_MAX];
 	struct err why;
 
+	nft_table_name(s->instance, table);
 	if (!idle && !s->machine.n_problems && given && xdp_check(&s->machine.xdp, given, &why) < 0)
 		problem(s, "%s", why.text);
 	if (!if_nametoindex(s->instance))
@@ -134,9 +136,8 @@ static void find_problems(struct status *s, const struct policy *given)
 		problem(s, "the daemon does nothing: %llu packets that it gave back had DF set",
 			(unsigned long long)nfq->unmodified);
 	if (nfq->nft.foreign)
-		problem(s,
-			"our nftables table has somebody else's contents: nft list table ip nfq2xdp_%s",
-			s->instance);
+		problem(s, "our nftables table has somebody else's contents: nft list table ip %s",
+			table);
 }
 
 static pid_t controller(const char *instance)

@@ -53,6 +53,12 @@ refuse "both" 2 "status: say IFACE or -c FILE, not both" n2x migrate status br0 
 refuse "no name" 2 "status: '../br0' is not an interface name" n2x migrate status ../br0
 by nope0
 check "no such interface" "$? $(jq -r '.problems[0]' <<<"$STATUS")" "3 nope0: there is no such interface here"
+in_gw ip link add br-lan type bridge
+in_gw nft 'table ip nfq2xdp_br_lan { chain other { }; }'
+by br-lan
+of "a table with our name" '.problems[0]' "our nftables table has somebody else's contents: nft list table ip nfq2xdp_br_lan"
+in_gw nft delete table ip nfq2xdp_br_lan
+in_gw ip link del br-lan
 start_nfqueue
 is "IDLE, NFQUEUE path" 3 "IDLE 0 0 ok  0"
 
