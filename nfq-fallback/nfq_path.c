@@ -112,9 +112,11 @@ static int state_take(struct nfq_path *path, struct err *err)
 	/* A full disk says so now, and not with a SIGBUS when the map is written to. */
 	if (ret == 0)
 		ret = posix_fallocate(path->lock_fd, 0, sizeof(struct nfq_state));
-	if (ret == 0 && !(path->state = state_map(path->lock_fd, PROT_READ | PROT_WRITE)))
+	if (ret == 0) {
+		path->state = state_map(path->lock_fd, PROT_READ | PROT_WRITE);
 		ret = errno;
-	if (ret)
+	}
+	if (!path->state)
 		return err_set(err, N2X_SYSTEM, "%s: state file in %s: %s", name, INSTANCE_RUN_DIR,
 			       strerror(ret));
 	*path->state = (struct nfq_state){ .version = STATE_VERSION };

@@ -245,7 +245,7 @@ static void vlan_on_bond(void **state)
 		  .name = "vxlan1",
 		  .kind = "vxlan",
 		  .lower = 4,
-		  .vxlan = { 5, 4789, 0, 0 } },
+		  .vxlan = { .vni = 5, .port = 4789 } },
 		{ .ifindex = 1, .name = "eth0", .master = 3 },
 		{ .ifindex = 2, .name = "eth1", .master = 3 },
 		{ .ifindex = 3, .name = "bond0", .kind = "bond" },
