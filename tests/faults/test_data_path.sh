@@ -121,7 +121,7 @@ step_one() {
 	until_auto '.event == "step" and .step == 1'
 	t0=$(now_ms)
 }
-step_one 1s pass
+step_one 3s pass
 kill -KILL "${LAB_PID[nfqueue]}"
 lab_reap nfqueue 2>/dev/null
 expect "daemon dies" "gate fallback: does not run*" 2500
@@ -150,7 +150,7 @@ no_traffic
 check "stays: lost but what waited as it died, duplicate" "$(sink_of '"\(.lost < 200) \(.duplicate)"')" "true 0"
 
 echo "# a fallback daemon that hangs: its queue fills"
-step_one 1s pass
+step_one 3s pass
 kill -STOP "${LAB_PID[nfqueue]}"
 expect "daemon hangs" "gate queue: *" 2500
 told "daemon hangs" "4 ROLLED_BACK 0 full ours" "* packets wait for the NFQUEUE path: it hangs, or is too slow: *"
