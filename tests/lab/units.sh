@@ -56,10 +56,13 @@ files() {
 	host find /etc /opt /srv /usr /var -xdev \( -path '/var/log/*' -o -path '/var/cache/*' -o -path '/var/tmp/*' \
 		-o -path '/var/lib/dpkg/*' -o -path '/var/lib/systemd/*' -o -path '/etc/*-' -o -path /etc/.pwd.lock \
 		-o -path /etc/ld.so.cache \) -prune -o -printf '%p %y %#m %u %g %l\n' | sort
-	host sh -c 'cd /etc && sort passwd group shadow gshadow; ls -d /run/nfq2xdp /sys/fs/bpf/nfq2xdp 2>/dev/null'
+	host sh -c 'cd /etc && sort passwd group shadow gshadow; ls -d /run/nfq2xdp 2>/dev/null'
 	host systemctl list-unit-files --no-legend 'nfq2xdp*'
 	host systemctl list-units --all --no-legend 'nfq2xdp*'
-	host bpftool prog | grep -o 'name n2x[^ ]*'
+	# What can hold a program: not those of the whole machine, which has other labs.
+	host find /sys/fs/bpf
+	host bpftool net
+	host pgrep -l nfq2xdp
 }
 
 # install_deb FILE, purge_deb
