@@ -10,7 +10,9 @@
 #
 # What a host writes is in memory, and goes with it: the machine's own units, cgroups and files are not touched.
 
-declare -A HOST_PID # of systemd
+declare -A HOST_PID HOST_PARENT # of systemd, and of who waits for it
+# In front of the name of a host's cgroup: the machine's cgroups are every lab's.
+HOST_LAB=n2x-$(stat -Lc %i /proc/self/ns/net)
 
 # What a container must leave to the machine.
 HOST_MASK="systemd-udev-trigger systemd-sysctl systemd-modules-load systemd-remount-fs systemd-random-seed
@@ -72,7 +74,7 @@ host_new() {
 
 # host_up NAME NETNS: boots it, and waits until it is up.
 host_up() {
-	local name=$1 dir=/run/lab/host-$1 unshare deadline=$((SECONDS + LAB_WAIT))
+	local name=$1 dir=/run/lab/host-$1 deadline=$((SECONDS + LAB_WAIT))
 	nsenter --net="/run/netns/$2" bash -c '
 		. "$0"
 		for cgroup in $(host_cgroups); do
@@ -80,9 +82,9 @@ host_up() {
 		done
 		exec unshare --mount --pid --uts --ipc --cgroup --fork --kill-child --propagation private \
 			bash -c ". \"\$0\"; host_init \"\$1\"" "$0" "$2"' \
-		"$LAB_ROOT/tests/lab/host.sh" "n2x-$name" "$dir" </dev/null >"$dir/console" 2>&1 &
-	unshare=$!
-	until HOST_PID[$name]=$(pgrep -x systemd -P "$unshare") &&
+		"$LAB_ROOT/tests/lab/host.sh" "$HOST_LAB-$name" "$dir" </dev/null >"$dir/console" 2>&1 &
+	HOST_PARENT[$name]=$!
+	until HOST_PID[$name]=$(pgrep -x systemd -P "${HOST_PARENT[$name]}") &&
 		in_host "$name" systemctl is-system-running 2>/dev/null | grep -qE 'running|degraded'; do
 		[ $SECONDS -lt $deadline ] || { cat "$dir/console" >&2; return 1; }
 	done
@@ -99,9 +101,9 @@ in_host() {
 host_down() {
 	local cgroup
 	kill -KILL "${HOST_PID[$1]}"
-	while kill -0 "${HOST_PID[$1]}" 2>/dev/null; do :; done
+	wait "${HOST_PARENT[$1]}" # it is in the cgroup, too
 	for cgroup in $(host_cgroups); do
-		find "$cgroup/n2x-$1" -depth -type d -exec rmdir {} \;
+		find "$cgroup/$HOST_LAB-$1" -depth -type d -exec rmdir {} \;
 	done
-	unset "HOST_PID[$1]"
+	unset "HOST_PID[$1]" "HOST_PARENT[$1]"
 }

@@ -167,5 +167,5 @@ systemctl disable --now "$(unit nfqueue)" "$(unit migrate)"
 ok detach n2x migrate rollback -c $CONF --detach --allow-link-reset
 check "pins" "$(host find /sys/fs/bpf/nfq2xdp -mindepth 1)" ""
 host_down gw
-check "cgroups" "$(find /sys/fs/cgroup -name 'n2x-*')" ""
+check "cgroups" "$(find /sys/fs/cgroup -name "$HOST_LAB-*")" ""
 finish
