@@ -300,26 +300,11 @@ void facts_read_listener(struct facts *facts, uint16_t queue, uint16_t queues)
 		facts->receive_buffer = receive_buffer(&facts->listener);
 }
 
-/* /proc/net/softnet_stat, net/core/net-procfs.c: the packets are the first column. */
-static void read_cpus(struct facts_window *window)
-{
-	_cleanup_file_ FILE *f = fopen("/proc/net/softnet_stat", "re");
-	char line[256];
-
-	while (f && fgets(line, sizeof(line), f) && window->n_cpus < FACTS_CPUS) {
-		uint32_t packets;
-
-		if (sscanf(line, "%" SCNx32, &packets) == 1)
-			window->packets[window->n_cpus++] = packets;
-	}
-}
-
 static void look(const struct facts *facts, struct facts_window *window)
 {
 	if (facts->listener.pid)
 		fallback_busy(facts->listener.pid, &window->busy);
 	window->sent = read_queues(facts).sent;
-	read_cpus(window);
 	window->at_ns = machine_now_ns();
 }
 
@@ -359,6 +344,7 @@ void facts_look_at_traffic(struct facts *facts, const struct policy *policy, uns
 	struct sample_count counted[TOPOLOGY_NODES];
 	struct sample *sample = open_samples(facts, policy);
 
+	facts->cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	look(facts, &facts->begin);
 	poll(NULL, 0, (int)ms);
 	look(facts, &facts->end);

@@ -45,12 +45,8 @@ struct facts_device {
 	struct sample_count sample; /* with facts->sampled */
 };
 
-#define FACTS_CPUS 512
-
 struct facts_window { /* the same twice: at the begin of the look at the traffic, and at its end */
 	uint64_t at_ns;
-	uint64_t packets[FACTS_CPUS]; /* that each CPU has received; of the whole machine */
-	unsigned int n_cpus;
 	struct fallback_busy busy; /* of the listener; n 0: cannot be read */
 	uint32_t sent; /* packets that the queues have handed out */
 };
@@ -97,6 +93,7 @@ struct facts {
 	/* traffic, over the window */
 	bool sampled;
 	struct facts_window begin, end;
+	long cpus; /* online */
 
 	/* kernel and rights */
 	bool bpffs_read_only;
@@ -125,8 +122,8 @@ void facts_read_devices(struct facts *facts, const struct policy *policy);
 /* Who listens to the queues. */
 void facts_read_listener(struct facts *facts, uint16_t queue, uint16_t queues);
 
-/* Looks at the traffic for so many milliseconds: at what arrives at the devices, and how the listener and
- * the CPUs bear it. */
+/* Looks at the traffic for so many milliseconds: at what arrives at the devices, and how the listener
+ * bears it. */
 void facts_look_at_traffic(struct facts *facts, const struct policy *policy, unsigned int ms);
 
 /* What needs the whole policy: kernel, tables, the instance. */

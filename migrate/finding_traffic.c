@@ -6,9 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ENOUGH_PACKETS  100 /* of a sample, to say something about flows */
-#define ENOUGH_RECEIVED 500 /* of all CPUs, to say something about their shares */
-#define MOST_PERCENT    80 /* this much in one flow, or on one CPU, is skew */
+#define ENOUGH_PACKETS 100 /* of a sample, to say something about flows and CPUs */
+#define MOST_PERCENT   80 /* this much in one flow, or on one CPU, is skew */
 
 enum finding_verdict check_traffic(struct check *c)
 {
@@ -58,39 +57,42 @@ enum finding_verdict check_flows(struct check *c)
 		  s->matching, s->largest_flow * 100 / s->matching);
 }
 
-enum finding_verdict check_rss(struct check *c)
+static enum finding_verdict check_spread(struct check *c, const struct facts_device *device)
 {
-	const struct facts_window *a = &c->facts->begin, *b = &c->facts->end;
-	const struct facts_device *device, *many = NULL;
-	uint64_t all = 0, most = 0;
-	unsigned int cpu = 0;
+	const struct sample_count *s = &device->sample;
+	const char *name = check_name(device);
 
-	for (unsigned int i = 0; (device = check_next(c, &i));)
-		if (device->hw.rx > 1)
-			many = device;
-	if (!c->policy)
-		return unknown(c, "there is no policy");
-	if (!many)
-		return ok(c, "one receive queue, or none to be seen: nothing to spread");
-	for (unsigned int i = 0; i < a->n_cpus && i < b->n_cpus; i++) {
-		const uint64_t n = (uint32_t)(b->packets[i] - a->packets[i]);
-
-		all += n;
-		cpu = n > most ? i : cpu;
-		most = n > most ? n : most;
-	}
-	if (all < ENOUGH_RECEIVED || a->n_cpus < 2)
-		return unknown(c, "%" PRIu64 " packets received while it was looked at: too few",
-			       all);
-	if (most * 100 < all * MOST_PERCENT)
-		return ok(c, "the busiest CPU received %" PRIu64 " %% of the packets",
-			  most * 100 / all);
-	mend(c, "ethtool -X %s equal %u; ethtool -N %s rx-flow-hash udp4 sdfn", check_name(many),
-	     many->hw.rx, check_name(many));
+	if (s->on_cpus < ENOUGH_PACKETS)
+		return unknown(c, "%s: of %" PRIu64 " packets the CPU is known: too few", name,
+			       s->on_cpus);
+	if (s->largest_cpu * 100 < s->on_cpus * MOST_PERCENT)
+		return ok(c, "%s: the busiest CPU received %" PRIu64 " %% of the policy's packets",
+			  name, s->largest_cpu * 100 / s->on_cpus);
+	mend(c, "ethtool -X %s equal %u; ethtool -N %s rx-flow-hash udp4 sdfn", name, device->hw.rx,
+	     name);
 	return warn(c,
 		    "%s has %u receive queues, and CPU %u received %" PRIu64
-		    " %% of the packets of this machine",
-		    check_name(many), many->hw.rx, cpu, most * 100 / all);
+		    " %% of the policy's packets",
+		    name, device->hw.rx, s->cpu, s->largest_cpu * 100 / s->on_cpus);
+}
+
+/* Of the attach points alone: what else this machine receives says nothing about their queues. */
+enum finding_verdict check_rss(struct check *c)
+{
+	enum finding_verdict verdict = FINDING_OK;
+	const struct facts_device *device;
+
+	if (!c->policy)
+		return unknown(c, "there is no policy");
+	ok(c, "one receive queue, or none to be seen, or one CPU: nothing to spread");
+	for (unsigned int i = 0; verdict == FINDING_OK && (device = check_next(c, &i));) {
+		if (device->hw.rx < 2 || c->facts->cpus == 1)
+			continue;
+		if (!c->sampled)
+			return unknown(c, "%s", check_no_sample(c));
+		verdict = check_spread(c, device);
+	}
+	return verdict;
 }
 
 enum finding_verdict check_id(struct check *c)

@@ -18,7 +18,7 @@
 
 struct point {
 	struct sample_point at;
-	uint32_t flow[SAMPLE_FLOWS], outer_flow[SAMPLE_FLOWS];
+	uint32_t flow[SAMPLE_FLOWS], outer_flow[SAMPLE_FLOWS], cpu[SAMPLE_CPUS];
 };
 
 struct sample {
@@ -44,15 +44,16 @@ static void freep(struct sample **sample)
 }
 
 /*
- * What arrives at one of the devices, cut to its head: what is copied while packets move is little. One
- * socket for all, because the kernel takes a while to close one (synchronize_net()).
+ * What arrives at one of the devices, cut to its head: what is copied while packets move is little. The
+ * number of the CPU is added to where it is cut, which tells it (arrived_on()). One socket for all, because
+ * the kernel takes a while to close one (synchronize_net()).
  */
 static int set_filter(const struct sample *sample)
 {
-	struct sock_filter code[SAMPLE_POINTS + 3] = {
+	struct sock_filter code[SAMPLE_POINTS + 5] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_IFINDEX)),
 	};
-	const struct sock_fprog filter = { .len = (unsigned short)(sample->n + 3), .filter = code };
+	const struct sock_fprog filter = { .len = (unsigned short)(sample->n + 5), .filter = code };
 	unsigned int n = 1;
 
 	for (unsigned int i = 0; i < sample->n; i++, n++)
@@ -60,7 +61,10 @@ static int set_filter(const struct sample *sample)
 						       (uint32_t)sample->point[i].at.ifindex,
 						       (uint8_t)(sample->n - i), 0);
 	code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
-	code[n] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, HEAD_BYTES);
+	code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+						 (uint32_t)(SKF_AD_OFF + SKF_AD_CPU));
+	code[n++] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_ADD | BPF_K, HEAD_BYTES);
+	code[n] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_A, 0);
 	return setsockopt(sample->fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter));
 }
 
@@ -124,7 +128,24 @@ static struct df_eth *find_frame(struct point *point, struct df_pkt *pkt, struct
 	return (void *)((struct df_vxlan *)(pkt->udp + 1) + 1);
 }
 
-static void count(struct point *point, void *head, size_t len, bool tagged,
+/* The CPU; -1: the frame was too short to be cut. */
+static int arrived_on(const struct tpacket_auxdata *aux)
+{
+	return aux->tp_snaplen < aux->tp_len ? (int)aux->tp_snaplen - HEAD_BYTES : -1;
+}
+
+static void count_cpu(struct point *point, int cpu, struct sample_count *out)
+{
+	if (cpu < 0 || cpu >= SAMPLE_CPUS)
+		return;
+	out->on_cpus++;
+	if (++point->cpu[cpu] <= out->largest_cpu)
+		return;
+	out->largest_cpu = point->cpu[cpu];
+	out->cpu = (unsigned int)cpu;
+}
+
+static void count(struct point *point, void *head, size_t len, const struct tpacket_auxdata *aux,
 		  struct sample_count *out)
 {
 	struct df_pkt pkt = { .data = head, .data_end = head + len };
@@ -141,23 +162,22 @@ static void count(struct point *point, void *head, size_t len, bool tagged,
 		return;
 	out->matching++;
 	/* What stands between the frame's header and the packet is tags. */
-	out->tagged += tagged || (const void *)pkt.ip != (const void *)(frame + 1);
+	out->tagged += aux->tp_status & TP_STATUS_VLAN_VALID ||
+		       (const void *)pkt.ip != (const void *)(frame + 1);
 	out->id0 += ret == DF_GO_ON && !pkt.ip->id_be && !(pkt.ip->frag_off_be & DF_IP_MF);
 	count_flow(point->flow, &pkt, &out->flows, &out->largest_flow);
+	count_cpu(point, arrived_on(aux), out);
 }
 
-/* Hardware and kernel take a tag out of the frame and say so beside it. */
-static bool was_tagged(struct msghdr *msg)
+/* What stands beside the frame: hardware and kernel take a tag out of it and say so here. */
+static struct tpacket_auxdata aux_of(struct msghdr *msg)
 {
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-		struct tpacket_auxdata aux;
+	struct tpacket_auxdata aux = { 0 };
 
-		if (c->cmsg_level != SOL_PACKET || c->cmsg_type != PACKET_AUXDATA)
-			continue;
-		memcpy(&aux, CMSG_DATA(c), sizeof(aux));
-		return aux.tp_status & TP_STATUS_VLAN_VALID;
-	}
-	return false;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c))
+		if (c->cmsg_level == SOL_PACKET && c->cmsg_type == PACKET_AUXDATA)
+			memcpy(&aux, CMSG_DATA(c), sizeof(aux));
+	return aux;
 }
 
 /* One frame of what waits. */
@@ -167,6 +187,7 @@ static bool next(struct sample *s, struct sample_count *out)
 	char control[CMSG_SPACE(sizeof(struct tpacket_auxdata))] __attribute__((aligned(8)));
 	struct iovec iov = { head, sizeof(head) };
 	struct sockaddr_ll from = { 0 };
+	struct tpacket_auxdata aux;
 	struct msghdr msg = { .msg_name = &from,
 			      .msg_namelen = sizeof(from),
 			      .msg_iov = &iov,
@@ -175,10 +196,13 @@ static bool next(struct sample *s, struct sample_count *out)
 			      .msg_controllen = sizeof(control) };
 	ssize_t got = recvmsg(s->fd, &msg, 0);
 
-	for (unsigned int i = 0; got >= 0 && i < s->n; i++)
+	if (got < 0)
+		return false;
+	aux = aux_of(&msg);
+	for (unsigned int i = 0; i < s->n; i++)
 		if (s->point[i].at.ifindex == from.sll_ifindex)
-			count(&s->point[i], head, (size_t)got, was_tagged(&msg), &out[i]);
-	return got >= 0;
+			count(&s->point[i], head, (size_t)got, &aux, &out[i]);
+	return true;
 }
 
 void sample_close(struct sample *sample, struct sample_count *out)

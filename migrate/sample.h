@@ -12,6 +12,7 @@
 
 #define SAMPLE_POINTS 32
 #define SAMPLE_FLOWS  4096
+#define SAMPLE_CPUS   512
 
 struct sample_point {
 	int ifindex;
@@ -28,6 +29,9 @@ struct sample_count {
 	unsigned int flows; /* among the matching; at most SAMPLE_FLOWS */
 	uint64_t largest_flow; /* packets of the largest */
 	uint64_t largest_outer_flow; /* encap: vxlan: the same of the tunnel's packets */
+	uint64_t on_cpus; /* of the matching: those of which it is known on what CPU they arrived */
+	uint64_t largest_cpu; /* of these: on the busiest */
+	unsigned int cpu; /* which that is */
 };
 
 struct sample;

@@ -318,12 +318,13 @@ ok "detach" n2x migrate rollback -c "$CONF" --detach --allow-link-reset
 
 echo "# the traffic"
 in_gw ethtool -L ens5 rx 2
-# What the daemon gives back is received again on its CPU, by the other end of the wire.
-taskset -cp 0 "${LAB_PID[old]}" >/dev/null
-start_daemon source in_src taskset -c 0 "$LAB_BIN/source" -i mirror0 -m "$LAB_MAC" -r 10000 -f 16
-plan "all on one CPU" 0 "warn rss: ens5 has N receive queues, and CPU N received N % of the packets of this machine > ethtool -X ens5 equal N; ethtool -N ens5 rx-flow-hash udp4 sdfn"
-stop_daemon source
-taskset -cp 0-$(($(nproc) - 1)) "${LAB_PID[old]}" >/dev/null
+# On veth a packet arrives on the CPU that sent it.
+for cpu in 0 1; do
+	start_daemon source in_src taskset -c $cpu "$LAB_BIN/source" -i mirror0 -m "$LAB_MAC" -r 10000 -f 16
+	plan "all on CPU $cpu" 0 "warn rss: ens5 has N receive queues, and CPU N received N % of the policy's packets > ethtool -X ens5 equal N; ethtool -N ens5 rx-flow-hash udp4 sdfn"
+	check "all on CPU $cpu: which, percent" "$(of_check rss .cause | grep -o 'CPU .* %')" "CPU $cpu received 100 %"
+	stop_daemon source
+done
 in_gw ethtool -L ens5 rx 1
 traffic -f 1
 plan "one flow" 0 "warn flows: one flow is N % of the policy's packets: a share by flow takes all of it or none, and one CPU carries it > nfq2xdp migrate split -c FILE --every N   # splits packets, and lets them overtake"
