@@ -274,7 +274,8 @@ check "terminal: exit, as it was" "$(grep ^exit /run/lab/tty) $(sort /run/lab/tt
 check_le "terminal: widest line" "$(plain_text <"$SCREEN" | wc -L)" 80
 check_le "terminal: lines of a screen" "$(plain_text <"$SCREEN" | awk '/^br0: / { n = 0 } { if (++n > most) most = n } END { print most }')" 23
 check "terminal: nothing but up, clear and colours" "$(grep -oE $'\x1b[^A-Za-z]*[A-Za-z]' "$SCREEN" | sed 's/[0-9]*//g' | sort -u | tr -d '\033\n')" "[A[J[K[m"
-check "terminal: every screen over the last" "$(grep -oE $'\x1b\\[[0-9]+A' "$SCREEN" | sort -u | wc -l)" 1
+# As many rows up as the screen before has: what is on it differs.
+check "terminal: every screen over the last" "$(awk 'match($0, /\033\[[0-9]+A/) { if (substr($0, RSTART + 2, RLENGTH - 3) != rows) print rows ": " $0; rows = 0 } { rows++ }' "$SCREEN")" ""
 check "terminal: rates" "$(plain_text <"$SCREEN" | tac | sed '/^br0: /q' | grep -cE '^  (xdp|nfqueue) +[_.:=+*#-]+ [0-9]+/s$')" 2
 on_terminal /run/lab/screen TERM NO_COLOR=1
 check "NO_COLOR: exit" "$(grep ^exit /run/lab/tty)" "exit 0"
@@ -294,12 +295,14 @@ for signal in INT TERM HUP; do
 	check "pipe, $signal: exit" $? 0
 done
 start pipe in_gw "$N2X" monitor --json
-for ((i = 0; i < 3; i++)); do
-	wait_line pipe '*'
+until BEFORE=$REPLY
+	wait_line pipe '*' || break
 	lab_status <<<"$REPLY" >/dev/null
-done
-check "JSON: rates" "$(field '.rates | "\(.seconds > 0.9 and .seconds < 2) \(.matched > 1000) \((.cleared * 10 / .matched) | round) \(.leaks)"')" \
-	"true true 1 0"
+	[ "$(field '.rates.cleared > 0')" = true ]; do :; done
+# What a rate is, whatever this machine made of the source's.
+check "JSON: rates" "$(jq -cn --argjson a "$BEFORE" --argjson b "$REPLY" '$b.rates | [.matched, .cleared, .handled, .leaks] | map(. * $b.rates.seconds | round)')" \
+	"$(jq -cn --argjson a "$BEFORE" --argjson b "$REPLY" '[$a, $b | [.xdp.matched, .xdp.cleared, .nfqueue.handled, .leaks]] | transpose | map(.[1] - .[0])')"
+check "JSON: leaks" "$(field .leaks)" 0
 ok panic n2x panic
 wait_line pipe '*"ROLLED_BACK"*'
 check "JSON: the event" "$(field '.events[-1].event')" panic
@@ -310,7 +313,7 @@ n2x migrate status >"$SCREEN.status"
 check "status, as text: exit" $? 0
 check_le "status: lines" "$(wc -l <"$SCREEN.status")" 24
 check "status: its last line is panic's" "$(tail -1 "$SCREEN.status")" "$(status | jq -r .panic)"
-check "status: rates" "$(grep -cE '^  rates    xdp 0/s, nfqueue [0-9]+/s, leaks 0/s, over 0.[5-9] s$' "$SCREEN.status")" 1
+check "status: rates" "$(grep -cE '^  rates    xdp 0/s, nfqueue [0-9]+/s, leaks 0/s, over (0\.[5-9]|[1-9][0-9]*\.[0-9]) s$' "$SCREEN.status")" 1
 stop_daemon source
 stop_daemon sink
 ok detach n2x migrate rollback -c "$CONF" --detach
