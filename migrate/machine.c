@@ -36,6 +36,11 @@ static uint64_t cleared(const uint64_t reason[DF_REASON_MAX])
 	return reason[DF_CLEARED] + reason[DF_CLEARED_ID0] + reason[DF_CLEARED_ASSIGNED];
 }
 
+static bool is_confirmed(const struct df_ctl *ctl)
+{
+	return ctl->confirmed && ctl->confirmed == ctl->generation;
+}
+
 enum machine_state machine_state_of(const struct xdp_state *xdp)
 {
 	const struct df_ctl *ctl = &xdp->ctl;
@@ -52,8 +57,7 @@ enum machine_state machine_state_of(const struct xdp_state *xdp)
 		return MACHINE_SPLIT;
 	if (ctl->flags & DF_CTL_DONE)
 		return MACHINE_DONE;
-	return ctl->confirmed && ctl->confirmed == ctl->generation ? MACHINE_CONFIRMED
-								   : MACHINE_FULL;
+	return is_confirmed(ctl) || !ctl->deadline ? MACHINE_CONFIRMED : MACHINE_FULL;
 }
 
 double machine_share_ratio(const struct xdp_state *xdp)
@@ -142,6 +146,51 @@ void machine_count(struct machine_status *status)
 	status->arriving = status->matched + reason[DF_NO_DF] + reason[DF_BELOW_MIN];
 }
 
+static const char *text_of(const json_t *line, const char *key)
+{
+	return json_string_value(json_object_get(line, key)) ?: "";
+}
+
+static void see_done(void *ctx, json_t *line)
+{
+	const char *event = text_of(line, "event");
+	bool *done = ctx;
+
+	if (!strcmp(event, "did"))
+		*done = !strcmp(text_of(line, "do"), "done");
+	else if (!strcmp(event, "rollback"))
+		*done = false;
+}
+
+/* Does a rule, as it was or guarded, send to the daemon's queue? */
+static bool has_rule(const struct policy *policy)
+{
+	struct legacy_rule rules[LEGACY_RULES_MAX];
+	struct err ignored;
+	int n = legacy_find(policy, rules, &ignored);
+
+	for (int i = 0; i < n; i++)
+		if (rules[i].queue == policy->nfqueue.queue)
+			return true;
+	return n < 0;
+}
+
+/*
+ * XDP alone (nfq2xdp run xdp), and nothing runs behind it. That is meant where done was said last, also
+ * before a reboot; and where no NFQUEUE path was begun since: then nothing of one is in /run.
+ */
+static bool is_alone(const struct policy *policy, const struct machine_status *status)
+{
+	const struct nfq_path_info *nfq = &status->nfq;
+	bool done = false;
+
+	if (status->state != MACHINE_CONFIRMED || is_confirmed(&status->xdp.ctl) || nfq->running ||
+	    nfq->nft.present || (nfq->external && has_rule(policy)))
+		return false;
+	journal_tail(policy->interface, see_done, &done);
+	return done || !(nfq->external ? nfq->pid : nfq->threads);
+}
+
 int machine_status(const struct policy *policy, struct machine_status *out, struct err *err)
 {
 	struct machine_status status = { .state = MACHINE_IDLE };
@@ -156,6 +205,8 @@ int machine_status(const struct policy *policy, struct machine_status *out, stru
 	ret = fallback_read(policy, &status.nfq, err);
 	if (ret < 0)
 		return ret;
+	if (is_alone(policy, &status))
+		status.state = MACHINE_DONE;
 	find_problems(&status);
 	*out = status;
 	return 0;
@@ -529,11 +580,6 @@ static int empty_queue(const struct policy *policy, struct err *err)
 		poll(NULL, 0, 1);
 	}
 	return ret;
-}
-
-static const char *text_of(const json_t *line, const char *key)
-{
-	return json_string_value(json_object_get(line, key)) ?: "";
 }
 
 static void see_reason(void *ctx, json_t *line)

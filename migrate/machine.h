@@ -7,8 +7,8 @@
  *	SHADOW       attached, share 0, not moved yet
  *	SPLIT        a part of the matching packets goes to XDP
  *	FULL         XDP takes all, the NFQUEUE path waits behind it, nobody confirmed
- *	CONFIRMED    XDP takes all, without a lease
- *	DONE         and the NFQUEUE path was taken away on purpose
+ *	CONFIRMED    XDP takes all, without a lease: somebody confirmed, or runs nfq2xdp run xdp
+ *	DONE         and there is no NFQUEUE path, on purpose
  *	HOLD         SHADOW, SPLIT or FULL, and no step up: an operator or a gate said so
  *	ROLLED_BACK  attached, and XDP takes nothing: share 0 again, or the lease ran out
  *

@@ -20,7 +20,7 @@
 /* The way back: whether it would carry what XDP leaves. */
 enum status_health {
 	STATUS_OK,
-	STATUS_REMOVED, /* taken away on purpose: migrate done */
+	STATUS_REMOVED, /* there is none, on purpose: migrate done, or run xdp alone */
 	STATUS_UNTOUCHED, /* the operator's daemon, before migrate start */
 	STATUS_DOWN, /* nobody is there */
 	STATUS_UNSEEN, /* it runs, and its counters are gone */

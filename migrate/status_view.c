@@ -69,7 +69,7 @@ static void health_words(const struct status *s, char *out, size_t size)
 {
 	static const char *const words[STATUS_HEALTH_MAX] = {
 		[STATUS_OK] = "runs",
-		[STATUS_REMOVED] = "taken away on purpose: there is no way back but start it anew",
+		[STATUS_REMOVED] = "not here, on purpose: there is no way back but to start it",
 		[STATUS_UNTOUCHED] = "the daemon listens; its rule is as it was",
 		[STATUS_DOWN] = "does not run",
 		[STATUS_UNSEEN] = "runs, and its counters cannot be seen",

@@ -6,7 +6,7 @@
 #	host_new gw && make install DESTDIR="$(host_root gw)"
 #	host_up gw n2x-gw            # its network is the namespace n2x-gw
 #	in_host gw systemctl start …
-#	host_down gw
+#	host_down gw                 # host_up again is a reboot: files stay
 #
 # What a host writes is in memory, and goes with it: the machine's own units, cgroups and files are not touched.
 
@@ -33,7 +33,8 @@ host_init() {
 		mount -t proc proc "$root/proc" && mount -t sysfs sysfs "$root/sys" &&
 		mount -t bpf -o mode=700 bpf "$root/sys/fs/bpf" || return
 	# The machine may have us, and a word against packages that start units, as in a container's image.
-	rm -rf "$root/var/lib/nfq2xdp" "$root/etc/nfq2xdp" "$root/usr/sbin/policy-rc.d"
+	[ -e "$1/booted" ] || rm -rf "$root/var/lib/nfq2xdp" "$root/etc/nfq2xdp" "$root/usr/sbin/policy-rc.d"
+	: >"$1/booted"
 	for dev in run tmp dev var/lib/systemd; do
 		mount -t tmpfs -o mode=755 tmpfs "$root/$dev" || return
 	done

@@ -73,8 +73,22 @@ await is migrate SubState exited
 ok "done" n2x migrate "done" -c $CONF
 guide "${guide[2]}"
 guide "${guide[3]}"
-burst 1000
-check "XDP alone: cleared, df_left" "$(diff_of .cleared) $(sink_of .df_left)" "1000 0"
+alone() {
+	OUT=$(status)
+	check "$1: status" "$? $(jq -r '"\(.state) \(.share) \(.problems)"' <<<"$OUT")" "0 DONE all []"
+	burst 1000
+	check "$1: cleared, df_left" "$(diff_of .cleared) $(sink_of .df_left)" "1000 0"
+}
+alone "XDP alone"
+host_down gw
+# With the host's processes and mounts its pins go, and then what they held.
+detached() { ! in_gw ip link show vxlan1 | grep -q xdp; }
+until detached; do :; done
+host_up gw n2x-gw || exit 1
+# In a container systemd hears nothing of udev: what the interface starts on a host is started here.
+host sh -c 'systemctl daemon-reload; systemctl start $(ls /etc/systemd/system/sys-subsystem-net-devices-br0.device.wants)'
+check "after a reboot: xdp, nfqueue, migrate" "$(show xdp ActiveState) $(show nfqueue ActiveState) $(show migrate ActiveState)" "active inactive inactive"
+alone "after a reboot"
 
 echo "# an operator's rule that was taken away, and his daemon is not there any more"
 in_gw ip link add fx0 type veth peer name fx1

@@ -162,6 +162,50 @@ migrate rollback
 is "rolled back" 0 "ROLLED_BACK 0 0 ok ours 0"
 of "rolled back: event" '.events[-1] | "\(.event) \(.text)"' "rollback from all, an operator said so, verified"
 
+echo "# XDP alone"
+# What a reboot takes: processes, pins, what is attached, and /run.
+reboot() {
+	local name deadline=$((SECONDS + LAB_WAIT))
+	for name in xdp nfqueue; do
+		[ -z "${LAB_PID[$name]:-}" ] || { kill -KILL "${LAB_PID[$name]}" && lab_reap $name 2>/dev/null; }
+	done
+	umount /sys/fs/bpf && mount -t bpf bpf /sys/fs/bpf && rm -r /run/nfq2xdp && mkdir /run/nfq2xdp
+	# The kernel puts a link away a while after its last pin.
+	while in_gw ip link show vxlan1 | grep -q xdp && [ $SECONDS -lt $deadline ]; do :; done
+}
+start_xdp
+is "NFQUEUE beside" 0 "CONFIRMED all 1 ok ours 0"
+kill -KILL "${LAB_PID[nfqueue]}" && lab_reap nfqueue 2>/dev/null
+is "NFQUEUE beside, killed" 4 "CONFIRMED all 1 down ours 1"
+reboot
+start_xdp
+is "after a reboot" 0 "DONE all 1 removed ours 0"
+refuse "after a reboot: no way back, no step down" 5 "(pid ${LAB_PID[xdp]})" n2x migrate split --every 2 -c "$CONF"
+start_nfqueue
+is "NFQUEUE started beside" 0 "CONFIRMED all 1 ok ours 0"
+stop_daemon nfqueue
+is "NFQUEUE stopped, and nobody said done" 4 "CONFIRMED all 1 down ours 1"
+reboot
+start_daemon old in_gw "$LAB_BIN/old_daemon" -q 1
+refuse "NFQUEUE cannot start" 5 "queue 1 is taken" n2x run nfqueue -c "$CONF"
+start_xdp
+is "NFQUEUE could not start" 4 "CONFIRMED all 1 down ours 1"
+stop_daemon old
+stop_daemon xdp
+start_nfqueue
+migrate start
+migrate full
+ok confirm confirm
+migrate done
+wait_daemon nfqueue
+for again in "" ", again"; do
+	start_xdp
+	is "after done$again" 0 "DONE all 1 removed ours 0"
+	stop_daemon xdp
+	is "after done$again, stopped" 4 "ROLLED_BACK 0 0 down ours 1"
+done
+start_nfqueue
+
 echo "# the program"
 migrate start
 in_gw bpftool link detach pinned "$(link vxlan1)"
