@@ -115,7 +115,9 @@ static int check_adopt(const struct policy *policy, struct xdp_state *state, str
 	ret = xdp_check(state, policy, err);
 	if (ret < 0)
 		return ret;
-	if (state->ctl.share_kind != DF_SHARE_NONE && state->ctl.share_kind != DF_SHARE_ALL)
+	/* All with a lease waits for a confirm, which this is not. */
+	if (state->ctl.share_kind != DF_SHARE_NONE &&
+	    (state->ctl.share_kind != DF_SHARE_ALL || state->ctl.deadline))
 		return err_set(err, N2X_NO,
 			       "%s: a rollout is under way: finish it or roll it back first",
 			       policy->interface);

@@ -153,6 +153,10 @@ conf attach="[vxlan1]"
 ok split n2x migrate split -c "$CONF" --every 2
 SETTING=$(everything)
 no "run xdp in a rollout" 1 "a rollout is under way" n2x run xdp -c "$CONF"
+ok full n2x migrate full -c "$CONF"
+SETTING=$(everything)
+no "run xdp instead of a confirm" 1 "a rollout is under way" n2x run xdp -c "$CONF"
+check "run xdp instead of a confirm: the lease" "$(status | jq '.confirm_seconds > 0')" true
 ok detach n2x migrate rollback -c "$CONF" --detach
 
 echo "# another command has the lock"
