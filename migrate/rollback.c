@@ -154,7 +154,7 @@ static int check_way_back(const struct policy *policy, const struct machine_stat
 {
 	const char *instance = policy->interface;
 
-	if (now->nfq.running || how->always)
+	if (now->nfq.running || how->always || now->xdp.ctl.share_kind == DF_SHARE_NONE)
 		return 0;
 	return err_set(
 		err, N2X_NO,
@@ -198,7 +198,7 @@ int rollback(const struct policy *policy, const struct rollback_how *how, struct
 		return ret;
 	did.before = (struct share){ before.xdp.ctl.share_kind, before.xdp.ctl.share_n };
 	/* Nothing to do, if the program obeys. */
-	if (did.before.kind == DF_SHARE_NONE &&
+	if (did.before.kind == DF_SHARE_NONE && !(how->write && before.state != MACHINE_IDLE) &&
 	    watch_stop(policy->interface, STUB_LIMIT_NS, err) != -N2X_NO) {
 		*out = did;
 		return 0;

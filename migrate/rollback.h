@@ -26,6 +26,7 @@ struct rollback_how {
 	const char *reason; /* for the journal */
 	bool allow_link_reset; /* rung 3 */
 	bool always; /* also without a way back: packets then pass with DF set */
+	bool write; /* also where the share is 0: for who runs the rollout, and looks for a write */
 };
 
 struct rollback {
@@ -44,9 +45,10 @@ struct rollback {
 };
 
 /*
- * Share 0, verified (machine M3). Nothing to do when it is 0 and XDP's counter stands still. journal may be NULL. -N2X_NO, and nothing
- * done, when there is no way back; -N2X_DEGRADED when it is done and packets are seen that nobody
- * carries, or no rung that is allowed held.
+ * Share 0, verified (machine M3). Nothing to do when it is 0 and XDP's counter stands still, unless
+ * how->write. journal may be NULL. -N2X_NO, and nothing done, when there is no way back;
+ * -N2X_DEGRADED when it is done and packets are seen that nobody carries, or no rung that is allowed
+ * held.
  */
 int rollback(const struct policy *policy, const struct rollback_how *how, struct journal *journal,
 	     struct rollback *out, struct err *err);

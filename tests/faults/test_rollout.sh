@@ -106,14 +106,17 @@ t0=$(now_ms)
 expect panic "somebody else moved the share"
 told panic "0 ROLLED_BACK 0 ok ours"
 
-echo "# panic in SHADOW"
-again hold=3s
-start_auto
-until_auto '.event == "second"'
-ok panic n2x panic
-t0=$(now_ms)
-expect "panic in SHADOW" "somebody else moved the share"
-check "panic in SHADOW: XDP took nothing" "$(status | jq -r '"\(.state) \(.share)"')" "ROLLED_BACK 0"
+for way in panic "migrate rollback -c $CONF"; do
+	echo "# ${way%% -c*} in SHADOW"
+	again hold=3s
+	start_auto
+	until_auto '.event == "second"'
+	# shellcheck disable=SC2086
+	ok "${way%% -c*}" n2x $way
+	t0=$(now_ms)
+	expect "${way%% -c*} in SHADOW" "somebody else moved the share"
+	check "${way%% -c*} in SHADOW: XDP took nothing" "$(status | jq -r '"\(.state) \(.share)"')" "ROLLED_BACK 0"
+done
 
 echo "# the traffic stops"
 again give_up=3s hold=2s
