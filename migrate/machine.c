@@ -434,6 +434,7 @@ static int move(const struct policy *policy, const struct machine_status *now,
 		.before = raise->from,
 		.after = raise->to,
 		.generation = ctl.map->generation,
+		.confirm_ns = xdp_ctl_left_ns(ctl.map, xdp_ctl_now(&ctl), raise->confirm_by),
 		.write_ns = machine_now_ns() - start,
 	};
 	if (ret == 0)

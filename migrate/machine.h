@@ -68,6 +68,7 @@ struct machine_move {
 	struct share before;
 	struct share after;
 	uint32_t generation;
+	uint64_t confirm_ns; /* left to confirm it: the time may run since a step before */
 	uint64_t write_ns; /* the store */
 	uint64_t
 		effect_ns; /* until XDP's counter was seen to rise; 0: no packet came within 0.1 s */

@@ -166,8 +166,7 @@ static int print_move(const struct policy *policy, const struct machine_move *mo
 	else
 		printf(", no packet seen yet\n");
 	printf("%s: it goes back by itself unless within %.0f s: nfq2xdp migrate confirm %u -c FILE\n",
-	       policy->interface, (double)policy->rollout.confirm_within_ns / 1e9,
-	       move->generation);
+	       policy->interface, (double)move->confirm_ns / 1e9, move->generation);
 	return N2X_OK;
 }
 

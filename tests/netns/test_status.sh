@@ -69,7 +69,10 @@ of "SHADOW: table, generation" '"\(.nfqueue.table) \(.generation) \(.lease_secon
 of "SHADOW: event" '.events[-1] | "\(.event) \(.text)"' "did start"
 migrate split --every 10
 is "1/10" 0 "SPLIT 1/10 0.1 ok ours 0"
+sed -i 's/1h/2h/' "$CONF"
 migrate split --percent 25 --by flow
+check_le "25 %: goes back within what is left" "$(grep -o 'within [0-9]*' <<<"$OUT" | cut -d ' ' -f 2)" 3600
+sed -i 's/2h/1h/' "$CONF"
 is "25 %" 0 "SPLIT 25% 0.25 ok ours 0"
 migrate hold
 is HOLD 0 "HOLD 25% 0.25 ok ours 0"
