@@ -36,11 +36,6 @@ static uint64_t cleared(const uint64_t reason[DF_REASON_MAX])
 	return reason[DF_CLEARED] + reason[DF_CLEARED_ID0] + reason[DF_CLEARED_ASSIGNED];
 }
 
-static bool is_confirmed(const struct df_ctl *ctl)
-{
-	return ctl->confirmed && ctl->confirmed == ctl->generation;
-}
-
 enum machine_state machine_state_of(const struct xdp_state *xdp)
 {
 	const struct df_ctl *ctl = &xdp->ctl;
@@ -49,15 +44,16 @@ enum machine_state machine_state_of(const struct xdp_state *xdp)
 		return MACHINE_ROLLED_BACK;
 	if (xdp->expired)
 		return MACHINE_ROLLED_BACK;
+	if (ctl->share_kind == DF_SHARE_ALL && ctl->flags & DF_CTL_DONE)
+		return MACHINE_DONE;
+	if (ctl->share_kind == DF_SHARE_ALL && !ctl->deadline)
+		return MACHINE_CONFIRMED;
+	/* After these, which have no step up to be held back from. */
 	if (ctl->flags & (DF_CTL_HELD | DF_CTL_UNSURE))
 		return MACHINE_HOLD;
 	if (ctl->share_kind == DF_SHARE_NONE)
 		return MACHINE_SHADOW;
-	if (ctl->share_kind != DF_SHARE_ALL)
-		return MACHINE_SPLIT;
-	if (ctl->flags & DF_CTL_DONE)
-		return MACHINE_DONE;
-	return is_confirmed(ctl) || !ctl->deadline ? MACHINE_CONFIRMED : MACHINE_FULL;
+	return ctl->share_kind == DF_SHARE_ALL ? MACHINE_FULL : MACHINE_SPLIT;
 }
 
 double machine_share_ratio(const struct xdp_state *xdp)
@@ -182,10 +178,11 @@ static bool has_rule(const struct policy *policy)
 static bool is_alone(const struct policy *policy, const struct machine_status *status)
 {
 	const struct nfq_path_info *nfq = &status->nfq;
+	const struct df_ctl *ctl = &status->xdp.ctl;
 	bool done = false;
 
-	if (status->state != MACHINE_CONFIRMED || is_confirmed(&status->xdp.ctl) || nfq->running ||
-	    nfq->nft.present || (nfq->external && has_rule(policy)))
+	if (status->state != MACHINE_CONFIRMED || ctl->confirmed == ctl->generation ||
+	    nfq->running || nfq->nft.present || (nfq->external && has_rule(policy)))
 		return false;
 	journal_tail(policy->interface, see_done, &done);
 	return done || !(nfq->external ? nfq->pid : nfq->threads);

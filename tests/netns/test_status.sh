@@ -152,6 +152,8 @@ start_nfqueue
 is "NFQUEUE path, started again" 0 "FULL all 1 ok ours 0"
 
 echo "# CONFIRMED, DONE"
+migrate hold
+is "FULL, held" 0 "HOLD all 1 ok ours 0"
 ok confirm confirm
 is CONFIRMED 0 "CONFIRMED all 1 ok ours 0"
 of "CONFIRMED: no lease" '"\(.lease_seconds) \(.confirm_seconds)"' "null null"
