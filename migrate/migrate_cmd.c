@@ -374,8 +374,8 @@ static int print_rollback(const char *instance, const struct rollback *did, bool
 	return fflush(stdout) == 0 ? N2X_OK : N2X_SYSTEM;
 }
 
-/* Does migrate auto run it? */
-static bool is_run(const char *instance)
+/* Is a rollout or a command under way? Both have this lock. */
+static bool is_under_way(const char *instance)
 {
 	_cleanup_close_ int fd = instance_peek(instance, "auto");
 
@@ -400,7 +400,7 @@ int migrate_cmd_rollback(int argc, char **argv)
 	journal_open(s.policy.interface, &s.journal, &ignored);
 	s.journal.generation = generation_now(&s.policy);
 	how.allow_link_reset = s.args.allow_link_reset;
-	how.write = is_run(s.policy.interface);
+	how.write = is_under_way(s.policy.interface);
 	ret = rollback(&s.policy, &how, &s.journal, &did, &s.err);
 	if (ret < 0)
 		return cmd_finish(ret, &s.err);

@@ -26,7 +26,7 @@ struct rollback_how {
 	const char *reason; /* for the journal */
 	bool allow_link_reset; /* rung 3 */
 	bool always; /* also without a way back: packets then pass with DF set */
-	bool write; /* also where the share is 0: for who runs the rollout, and looks for a write */
+	bool write; /* also where the share is 0: a rollout that runs looks for a write, and a command may be about to */
 };
 
 struct rollback {

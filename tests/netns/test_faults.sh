@@ -151,7 +151,7 @@ check "dies: says what" "$(grep -c 'share 0, but the NFQUEUE path went away mean
 stop_daemon xdp
 start_nfqueue
 
-echo "# panic while a command is under way"
+echo "# panic, and a rollback, while a command is under way"
 lock=$(stat -c %i /run/nfq2xdp/*-br0.lock)
 # locked: no process is started to find out, it would take too long.
 locked() {
@@ -166,23 +166,31 @@ locked() {
 	echo '}'
 } >/run/lab/other.nft
 in_gw nft -f /run/lab/other.nft
-caught=0 refused=0 up=0
-for ((i = 0; i < 100; i++)); do
-	start split in_gw nice -n 10 "$N2X" migrate split -c "$CONF" --every 2 2>/dev/null
-	until locked || ! alive split; do :; done
-	# In most rounds it has read by now that it may, and not written. (nice: this loop must not miss it.)
-	kill -STOP "${LAB_PID[split]}" 2>/dev/null
-	locked && caught=$((caught + 1))
-	start panic in_gw "$N2X" panic br0
-	wait_line panic '*share 0*'
-	kill -CONT "${LAB_PID[split]}" 2>/dev/null
-	wait_daemon split
-	wait_daemon panic || refused=$((refused + 1))
-	[ "$(share)" = 0 ] || up=$((up + 1))
-done
-echo "$caught of 100 were stopped on their way"
-check_le "panic: a command was under way" 1 $caught
-check "panic: exits other than 0, shares other than 0" "$refused $up" "0 0"
+# under_way N WAY…: N rounds of it.
+under_way() {
+	local caught=0 refused=0 up=0 n=$1 i map
+	shift
+	for ((i = 0; i < n; i++)); do
+		start split in_gw nice -n 10 "$N2X" migrate split -c "$CONF" --every 2 2>/dev/null
+		until locked || ! alive split; do :; done
+		# In most rounds it has read by now that it may, and not written. (nice: this loop must not miss it.)
+		kill -STOP "${LAB_PID[split]}" 2>/dev/null
+		map=$(status | jq .panic)
+		locked && [ "$(share)" = 0 ] && caught=$((caught + 1))
+		start way in_gw "$N2X" "$@"
+		# The command goes on when the map was written, or the way back has ended without.
+		until [ "$(status | jq .panic)" != "$map" ] || [ ! -e "/proc/${LAB_PID[way]}/exe" ]; do :; done
+		kill -CONT "${LAB_PID[split]}" 2>/dev/null
+		wait_daemon split
+		wait_daemon way || refused=$((refused + 1))
+		[ "$(share)" = 0 ] || up=$((up + 1))
+	done
+	echo "$caught of $n were stopped on their way"
+	check_le "${*:1:2}: a command was under way" 1 $caught
+	check "${*:1:2}: exits other than 0, shares other than 0" "$refused $up" "0 0"
+}
+under_way 100 panic br0
+under_way 50 migrate rollback -c "$CONF"
 in_gw nft delete table ip other
 ok detach rollback --detach
 
