@@ -26,12 +26,12 @@ struct sample_count {
 	uint64_t id0; /* of the matching: DF set, no fragment, IPv4 ID 0 */
 	uint64_t tagged; /* of the matching: behind a VLAN tag */
 	uint64_t fragments; /* of the looked at: IPv4 UDP fragments with an offset */
+	unsigned int cpu;
 	unsigned int flows; /* among the matching; at most SAMPLE_FLOWS */
 	uint64_t largest_flow; /* packets of the largest */
 	uint64_t largest_outer_flow; /* encap: vxlan: the same of the tunnel's packets */
 	uint64_t on_cpus; /* of the matching: those of which it is known on what CPU they arrived */
-	uint64_t largest_cpu; /* of these: on the busiest */
-	unsigned int cpu; /* which that is */
+	uint64_t largest_cpu; /* of these: on the busiest, which is `cpu` */
 };
 
 struct sample;
