@@ -550,7 +550,10 @@ int machine_done(const struct policy *policy, struct journal *journal, struct er
 		xdp_ctl_flag(&ctl, DF_CTL_DONE, 0);
 	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): open since xdp_ctl_open() said 0 */
 	if (ret == 0 && ctl.map->share_kind != DF_SHARE_ALL)
-		ret = err_set(err, N2X_NO, "%s: somebody took the share down meanwhile", instance);
+		ret = err_set(err, N2X_DEGRADED,
+			      "%s: the NFQUEUE path is gone, and somebody took the share down "
+			      "meanwhile: packets pass with DF set; start it again",
+			      instance);
 	return machine_did(journal, "done", ret, err);
 }
 

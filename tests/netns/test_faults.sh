@@ -151,6 +151,20 @@ check "dies: says what" "$(grep -c 'share 0, but the NFQUEUE path went away mean
 stop_daemon xdp
 start_nfqueue
 
+echo "# panic while done waits for the NFQUEUE daemon to end"
+ok full n2x migrate full -c "$CONF"
+ok confirm confirm
+freeze
+start "done" in_gw sh -c 'exec "$0" "$@" 2>&1' "$N2X" migrate "done" -c "$CONF"
+await '.state == "DONE"'
+ok panic n2x panic br0
+kill -CONT "${LAB_PID[nfqueue]}"
+wait_daemon "done"
+check "done, and panic: exit" $? 4
+check "done, and panic: says what" "$(grep -c 'the NFQUEUE path is gone, and somebody took the share down meanwhile' <<<"$REPLY")" 1
+wait_daemon nfqueue
+start_nfqueue
+
 echo "# panic, and a rollback, while a command is under way"
 lock=$(stat -c %i /run/nfq2xdp/*-br0.lock)
 # locked: no process is started to find out, it would take too long.
