@@ -180,14 +180,13 @@ locked() {
 	echo '}'
 } >/run/lab/other.nft
 in_gw nft -f /run/lab/other.nft
-# under_way N WAY…: N rounds of it.
+# under_way WAY…: until ten commands were stopped between their look and their write.
 under_way() {
-	local caught=0 refused=0 up=0 n=$1 i map
-	shift
-	for ((i = 0; i < n; i++)); do
+	local caught=0 refused=0 up=0 map deadline=$((SECONDS + LAB_WAIT))
+	while [ $caught -lt 10 ] && [ $SECONDS -lt $deadline ]; do
 		start split in_gw nice -n 10 "$N2X" migrate split -c "$CONF" --every 2 2>/dev/null
 		until locked || ! alive split; do :; done
-		# In most rounds it has read by now that it may, and not written. (nice: this loop must not miss it.)
+		# Often it has read by now that it may, and not written. (nice: this loop must not miss it.)
 		kill -STOP "${LAB_PID[split]}" 2>/dev/null
 		map=$(status | jq .panic)
 		locked && [ "$(share)" = 0 ] && caught=$((caught + 1))
@@ -199,12 +198,11 @@ under_way() {
 		wait_daemon way || refused=$((refused + 1))
 		[ "$(share)" = 0 ] || up=$((up + 1))
 	done
-	echo "$caught of $n were stopped on their way"
 	check_le "${*:1:2}: a command was under way" 1 $caught
 	check "${*:1:2}: exits other than 0, shares other than 0" "$refused $up" "0 0"
 }
-under_way 100 panic br0
-under_way 50 migrate rollback -c "$CONF"
+under_way panic br0
+under_way migrate rollback -c "$CONF"
 in_gw nft delete table ip other
 ok detach rollback --detach
 
