@@ -31,7 +31,7 @@ REFUSED=0
 
 # n2x-src eth0 ── ens5 [br0] ens6 ── eth0 n2x-col, two queues each. netfilter sees bridged frames, whatever the method.
 bench_up() {
-	local ns dev
+	local ns dev i
 	for ns in n2x-src n2x-gw n2x-col; do
 		ip netns add $ns && nsenter --net=/run/netns/$ns sysctl -qw -e net.ipv6.conf.all.disable_ipv6=1 \
 			net.ipv6.conf.default.disable_ipv6=1 || return
@@ -53,6 +53,7 @@ bench_up() {
 	END
 	in_gw bridge fdb replace $LAB_MAC dev ens6 master static &&
 		ip -n n2x-src link set eth0 up && ip -n n2x-col link set eth0 up || return
+	for i in {0..29}; do echo "link add cost$i type veth peer name peer$i"; done | lab_batch n2x-src || return
 	# A queue each CPU, as on a NIC: else both CPUs' packets leave through the one that the flow's hash names.
 	for dev in ens5 ens6; do
 		ip netns exec n2x-gw sh -c "for i in 0 1; do
@@ -152,12 +153,8 @@ rotate() {
 	echo "${@:n+1}" "${@:1:n}"
 }
 
-# What a packet costs in the program alone.
-cost() {
-	local i
-	for i in {0..29}; do echo "link add cost$i type veth peer name peer$i"; done | lab_batch n2x-src &&
-		in_src "$BENCH_BIN/cost" "$PAIRS" "$BENCH_BIN/bench.bpf.o" "$OUT/nolease.bpf.o" >"$OUT/cost.json"
-}
+# What a packet costs in the program alone. Thrice, minutes apart: the run counts in which the empty program took least.
+cost() { in_src "$BENCH_BIN/cost" "$PAIRS" "$BENCH_BIN/bench.bpf.o" "$OUT/nolease.bpf.o" >>"$OUT/cost.json"; }
 
 throughput() {
 	local cpus method size warm
@@ -313,7 +310,8 @@ report() {
 [ "$(nproc)" -ge 2 ] || lab_skip "needs two CPUs"
 read -r LOAD _ </proc/loadavg
 mkdir -p "$OUT"
-rm -f "$OUT/values.jsonl"
+rm -f "$OUT/values.jsonl" "$OUT/cost.json"
 bench_up || { echo "the lab cannot be set up" >&2; exit 1; }
 SECONDS=0
-rounds 1 cost && rounds "$ROUNDS" throughput && rounds "$CLOSE_ROUNDS" close && rounds "$SLOW_ROUNDS" latency && rounds 1 nfqueue && report
+rounds 1 cost && rounds "$ROUNDS" throughput && rounds 1 cost && rounds "$CLOSE_ROUNDS" close && rounds 1 cost &&
+	rounds "$SLOW_ROUNDS" latency && rounds 1 nfqueue && report

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# values.jsonl, slurped → result.json. $cost: what cost.c printed, in an array. $machine: a line. $refused: figures that
-# were refused.
+# values.jsonl, slurped → result.json. $cost: what each run of cost.c printed; its first row is of the empty program, and
+# tells which run was disturbed least. $machine: a line. $refused: figures that were refused.
 
 def stat: sort | {n: length, min: .[0], max: .[-1],
 	median: (if length == 0 then null else (.[(length - 1) / 2 | floor] + .[length / 2 | floor]) / 2 end)};
 
 (group_by(.name) | map({key: .[0].name, value: (map({key: (.round | tostring), value}) | from_entries)}) | from_entries) as $by
-| ($cost[0] | map({key: .name, value: .}) | from_entries) as $ns
+| ($cost | min_by(.[0].median)) as $quietest
+| ($quietest | map({key: .name, value: .}) | from_entries) as $ns
 | def all($name): [$by[$name] // {} | .[]];
   # f of two figures of the same round
   def both($a; $b; f): [$by[$a] // {} | to_entries[] | {a: .value, b: $by[$b][.key]} | select(.b) | f] | stat;
@@ -59,5 +60,5 @@ def stat: sort | {n: length, min: .[0], max: .[-1],
 			both("rss_after_kb.nfq"; "rss_before_kb.nfq"; .a - .b))
 	],
 	figures: ([$by | to_entries[] | {key, value: ([.value[]] | stat)}] | from_entries),
-	program_ns: $cost[0]
+	program_ns: $quietest
 }
