@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "core/instance.h"
+#include "core/log.h"
 #include "core/loop.h"
+#include "core/notify.h"
 #include "core/util.h"
 #include "migrate/metrics.h"
 #include "migrate/parity_report.h"
@@ -446,9 +448,12 @@ static int begin(struct rollout *r, bool local_only, struct err *err)
 
 	if (ret < 0)
 		return ret;
-	if (status.state == MACHINE_CONFIRMED || status.state == MACHINE_DONE)
-		return err_set(err, N2X_NO, "%s: %s already: nothing to roll out",
-			       r->policy->interface, machine_state_name[status.state]);
+	if (status.state == MACHINE_CONFIRMED || status.state == MACHINE_DONE) {
+		r->end.confirmed = true;
+		snprintf(r->end.reason, sizeof(r->end.reason), "%s already: nothing to roll out",
+			 machine_state_name[status.state]);
+		return 0;
+	}
 	r->journal.generation = status.xdp.ctl.generation;
 	if (status.state != MACHINE_IDLE)
 		ret = rollback(r->policy, &how, &r->journal, &r->end.rollback, err);
@@ -519,6 +524,12 @@ int auto_run(const struct policy *policy, bool local_only, const struct auto_obs
 		ret = begin(&r, local_only, err);
 	if (ret < 0)
 		return ret;
+	if (r.end.confirmed) {
+		log_info("%s: %s", policy->interface, r.end.reason);
+		notify("READY=1");
+		*end = r.end;
+		return 0;
+	}
 	ret = loop_wait(&loop);
 	/* A2: a signal, a lost terminal, no memory: back. */
 	if (ret != LOOP_TICK)

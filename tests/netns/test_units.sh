@@ -86,6 +86,10 @@ await anew
 check "the rollout began anew: restarts" "$(show migrate NRestarts)" 1
 ok confirm confirm
 await is migrate SubState exited
+ok "confirmed: the rollout started again" systemctl restart "$(unit migrate)"
+check "confirmed: nothing is rolled out, nor back" \
+	"$(status | jq -r '"\(.state) \(.share)"') $(show migrate SubState) $(show rollback ActiveState)" \
+	"CONFIRMED all exited inactive"
 systemctl kill -s KILL "$(unit nfqueue)"
 await is nfqueue NRestarts 1
 await is nfqueue ActiveState active
