@@ -49,7 +49,8 @@ struct bench_sink { /* one per CPU */
 	__u64 samples;
 };
 
-#define BENCH_REFILLED 16 /* bytes of an IPv4 header that are written again: all that a rewrite changes */
+#define BENCH_REFILLED \
+	16 /* bytes of an IPv4 header that are written again: all that a rewrite changes */
 #define BENCH_REFILL_AT 2 /* from there on */
 
 struct bench_refill {

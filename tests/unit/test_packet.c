@@ -47,7 +47,7 @@ static int rewrite_if(const struct df_policy *policy, struct df_pkt *pkt, int re
 }
 
 /* As the XDP program enters: a frame. */
-static int run_eth(const struct df_policy *policy, uint8_t *frame, size_t len)
+static int run_eth(const struct df_policy *policy, void *frame, size_t len)
 {
 	struct df_pkt pkt = { .data = frame, .data_end = frame + len };
 	int reason = df_parse_frame(policy, &pkt, pkt.data);
