@@ -79,7 +79,7 @@ void metrics_fill(const struct policy *policy, struct metrics *m)
 	struct err ignored;
 
 	fill_xdp(policy, m);
-	if (!m->nfqueue.known && fallback_read(policy, &nfq, &ignored) == 0)
+	if (!m->nfqueue.own && fallback_read(policy, &nfq, &ignored) == 0)
 		nfq_path_metrics(&nfq, m);
 	fill_parity(policy, m);
 }

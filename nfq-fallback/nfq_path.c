@@ -350,7 +350,7 @@ void nfq_path_metrics(const struct nfq_path_info *info, struct metrics *out)
 static void render(void *ctx, FILE *out)
 {
 	struct nfq_path *path = ctx;
-	struct metrics metrics = { .interface = path->policy->interface };
+	struct metrics metrics = { .interface = path->policy->interface, .nfqueue.own = true };
 	struct nfq_path_info info = { 0 };
 	struct err ignored;
 

@@ -50,7 +50,9 @@ conf attach='[vxlan1]'
 echo "rollout: { confirm-within: 10m }" >>"$CONF"
 
 echo "# the NFQUEUE path alone"
-start_said nfqueue "*metrics: http://$AT/metrics*" "$N2X" run nfqueue -c "$CONF"
+ok "shim" cc -D_GNU_SOURCE -shared -fPIC -o /run/lab/fail_once.so "$LAB_ROOT/tests/netns/fail_once.c"
+start_said nfqueue "*metrics: http://$AT/metrics*" env LD_PRELOAD=/run/lab/fail_once.so FAIL_ONCE=/run/lab/fail \
+	ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" "$N2X" run nfqueue -c "$CONF"
 wait_line nfqueue '*NFQUEUE path ready*'
 burst $N -f 10
 scrape
@@ -60,7 +62,10 @@ check "handled" "$(packets nfqueue cleared)" $N
 check "depth, dropped, unmodified, leaked" "$(values 'queue_depth_packets{interface="br0"}' 'queue_dropped_total{interface="br0"}' \
 	'unmodified_total{interface="br0"}' 'leaked_total{interface="br0"}')" "0 0 0 0"
 check "nothing of XDP" "$(values 'share_ratio{interface="br0"}' 'packets_total{interface="br0",path="xdp",reason="cleared"}')" "- -"
-# The lock on its own state file is still its own.
+# The lock on its own state file is still its own, also when its first look at the table failed.
+: >/run/lab/fail
+scrape
+check "a look that fails: failed, NFQUEUE path is not known" "$([ -e /run/lab/fail ] || echo yes) $(up)" "yes 0 -"
 check "it is still seen to run" "$(status | jq -c '[.nfqueue.running, .nfqueue.pid > 0]')" "[true,true]"
 refuse "a second one" 5 "runs already" n2x run nfqueue -c "$CONF"
 
