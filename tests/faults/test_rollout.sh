@@ -41,7 +41,8 @@ check "end" "$(field '"\(.confirmed) \(.rolled_back)"')" "true false"
 wait_daemon auto
 check "exit" $? 0
 check "confirmed: no lease" "$(status | jq -r '"\(.state) \(.lease_seconds) \(.controller)"')" "CONFIRMED null 0"
-refuse "again, confirmed" 1 "CONFIRMED already" n2x migrate auto -c "$CONF"
+ok "again, confirmed" n2x migrate auto -c "$CONF"
+check "again, confirmed: says so" "$(grep -c 'br0: CONFIRMED already: nothing to roll out$' /run/lab/stderr)" 1
 no_traffic
 since_mark
 whole forward
