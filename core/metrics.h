@@ -32,7 +32,7 @@ struct metrics {
 		double lease, confirm; /* seconds left; below 0: there is none */
 	} xdp;
 	struct {
-		bool own; /* the path itself tells of it, or nobody: who opens and closes its file takes its lock */
+		bool own; /* the path tells it, or nobody: who opens and closes its file ends its lock */
 		bool known;
 		bool up; /* bound, and the rule is there */
 		bool reasons; /* an external daemon's verdicts have none: `handled` is all there is */

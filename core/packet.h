@@ -319,8 +319,7 @@ DF_INLINE int df_parse_tunnel(const volatile struct df_policy *policy, struct df
 
 /*
  * The UDP packet that the policy looks at. at: the first byte behind an ethertype of proto_be (network
- * order), for the NFQUEUE handler its payload.
- * DF_GO_ON: there is one, pkt->ip and pkt->udp are valid.
+ * order), for the NFQUEUE handler its payload. DF_GO_ON: there is one, pkt->ip and pkt->udp are valid.
  */
 DF_INLINE int df_parse(const volatile struct df_policy *policy, struct df_pkt *pkt, void *at,
 		       __be16 proto_be)

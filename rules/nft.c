@@ -28,7 +28,6 @@
 #define TABLE_PROBE       "nfq2xdp.probe" /* no name of an interface makes these */
 #define TABLE_TAP         "nfq2xdp.tap"
 #define CHAIN_TAP         "tap"
-#define REWRITE_RULE      "rewriting rule"
 #define READ_TRIES        100
 #define TYPE_INET_SERVICE 13 /* nft's datatype number, so that `nft list` prints ports */
 
@@ -236,13 +235,14 @@ enum rule {
 	RULE_SAMPLE_BRIEF,
 	RULE_COUNT,
 	RULE_QUEUE,
-	RULE_QUEUE_COMPAT
+	RULE_QUEUE_COMPAT,
+	RULE_REWRITE /* in no table of ours: nft_may_rewrite() */
 };
 
 /* In the order of enum rule; what an error is about. */
 static const char *const rule_what[] = {
-	"leak rule",   "leak rule",  "leak rule",  "sample rule",
-	"sample rule", "queue rule", "queue rule", "queue rule",
+	"leak rule",  "leak rule",  "leak rule",  "sample rule",    "sample rule",
+	"queue rule", "queue rule", "queue rule", "rewriting rule",
 };
 
 static int build_rule(struct nftnl_rule *r, const struct policy *policy, enum rule which)
@@ -259,6 +259,8 @@ static int build_rule(struct nftnl_rule *r, const struct policy *policy, enum ru
 	case RULE_SAMPLE:
 	case RULE_SAMPLE_BRIEF:
 		return nft_rule_sample(r, policy, which == RULE_SAMPLE_BRIEF);
+	case RULE_REWRITE:
+		return nft_rule_rewrite(r);
 	default:
 		ret = nft_rule_handled(r, policy);
 		if (ret == 0 && which != RULE_COUNT)
@@ -316,7 +318,7 @@ static int add_delete_set(struct batch *b, const char *table)
 	return 0;
 }
 
-static int priority_queue(const struct nft_installed *as)
+static int queue_priority(const struct nft_installed *as)
 {
 	return as->around ? *as->around - 1 : PRIORITY_QUEUE;
 }
@@ -341,7 +343,7 @@ static int add_all(struct batch *b, const char *table, const struct policy *poli
 		if (which < RULE_SAMPLE || as->sample)
 			ret = add_rule(b, table, policy, which);
 	if (ret == 0)
-		ret = add_chain(b, table, CHAIN_QUEUE, priority_queue(as), hook);
+		ret = add_chain(b, table, CHAIN_QUEUE, queue_priority(as), hook);
 	if (ret == 0)
 		ret = add_rule(b, table, policy,
 			       as->around   ? RULE_COUNT
@@ -462,7 +464,7 @@ int nft_install(struct nft *nft, const struct policy *policy, const int *around,
 			table);
 	ret = find_form(nft, policy, &as, true, &what);
 	/* The kernel moves no hook. */
-	replace = there.present && there.priority == priority_queue(&as);
+	replace = there.present && there.priority == queue_priority(&as);
 	/* The flag cannot be given to a table that is there. */
 	as.owner = as.owner && (!replace || there.owner);
 	if (ret == 0) {
@@ -497,21 +499,6 @@ int nft_probe(const struct policy *policy, struct nft_installed *out, struct err
 	return 0;
 }
 
-static int add_rewrite_rule(struct batch *b)
-{
-	_cleanup_(rule_freep) struct nftnl_rule *r = nftnl_rule_alloc();
-
-	if (!r || nft_rule_rewrite(r) < 0)
-		return -ENOMEM;
-	nftnl_rule_set_u32(r, NFTNL_RULE_FAMILY, b->family);
-	nftnl_rule_set_str(r, NFTNL_RULE_TABLE, TABLE_PROBE);
-	nftnl_rule_set_str(r, NFTNL_RULE_CHAIN, CHAIN_QUEUE);
-	nftnl_rule_nlmsg_build_payload(
-		batch_add(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, REWRITE_RULE), r);
-	mnl_nlmsg_batch_next(b->msgs);
-	return 0;
-}
-
 /*
  * A drop says nothing. But the change that has nfqnl_mangle() refuse there (968cc2c96390, "netfilter:
  * disable payload mangling in userns", after 7.1-rc5) has nft_payload_set_init() refuse, too, by the same
@@ -529,10 +516,11 @@ int nft_may_rewrite(struct err *err)
 		return ret;
 	b = batch_new(nft);
 	if (!b || add_table(b, TABLE_PROBE, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL, 0) < 0 ||
-	    add_chain(b, TABLE_PROBE, CHAIN_QUEUE, 0, false) < 0 || add_rewrite_rule(b) < 0)
+	    add_chain(b, TABLE_PROBE, CHAIN_QUEUE, 0, false) < 0 ||
+	    add_rule(b, TABLE_PROBE, NULL, RULE_REWRITE) < 0)
 		return err_set(err, N2X_SYSTEM, "nftables: out of memory");
 	ret = batch_send(nft, b, false, &what);
-	if (ret != -EPERM || strcmp(what, REWRITE_RULE) != 0)
+	if (ret != -EPERM || strcmp(what, rule_what[RULE_REWRITE]) != 0)
 		return 0;
 	return err_set(
 		err, N2X_SYSTEM,

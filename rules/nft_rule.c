@@ -39,18 +39,25 @@ static int add_cmp(struct nftnl_rule *r, uint32_t op, const void *data, uint32_t
 	return 0;
 }
 
-static int add_payload_to(struct nftnl_rule *r, uint32_t reg, uint32_t base, uint32_t offset,
-			  uint32_t len)
+/* use: NFTNL_EXPR_PAYLOAD_DREG, read into the register, or _SREG, written from it. */
+static int add_payload_of(struct nftnl_rule *r, uint16_t use, uint32_t reg, uint32_t base,
+			  uint32_t offset, uint32_t len)
 {
 	struct nftnl_expr *e = add_expr(r, "payload");
 
 	if (!e)
 		return -ENOMEM;
 	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_BASE, base);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_DREG, reg);
+	nftnl_expr_set_u32(e, use, reg);
 	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
 	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_LEN, len);
 	return 0;
+}
+
+static int add_payload_to(struct nftnl_rule *r, uint32_t reg, uint32_t base, uint32_t offset,
+			  uint32_t len)
+{
+	return add_payload_of(r, NFTNL_EXPR_PAYLOAD_DREG, reg, base, offset, len);
 }
 
 static int add_payload(struct nftnl_rule *r, uint32_t base, uint32_t offset, uint32_t len)
@@ -255,18 +262,11 @@ int nft_rule_leave(struct nftnl_rule *r, const struct policy *policy, enum nft_l
 int nft_rule_rewrite(struct nftnl_rule *r)
 {
 	const uint32_t at = offsetof(struct df_ipv4, check);
-	struct nftnl_expr *e;
 
 	if (add_payload(r, NFT_PAYLOAD_NETWORK_HEADER, at, 2) < 0)
 		return -ENOMEM;
-	e = add_expr(r, "payload");
-	if (!e)
-		return -ENOMEM;
-	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_SREG, NFT_REG_1);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_OFFSET, at);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_LEN, 2);
-	return 0;
+	return add_payload_of(r, NFTNL_EXPR_PAYLOAD_SREG, NFT_REG_1, NFT_PAYLOAD_NETWORK_HEADER, at,
+			      2);
 }
 
 /* The native expression, or the xt target that every kernel with iptables-nft has. */

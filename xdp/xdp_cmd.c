@@ -39,11 +39,12 @@ static int watch(void *ctx)
 	struct run *run = ctx;
 
 	run->lost = xdp_read(run->policy->interface, &run->state, &run->why) < 0;
-	for (unsigned int i = 0; i < run->state.n_points && !run->lost; i++) {
-		run->lost = !run->state.point[i].ours;
-		err_format(&run->why, "%s: our XDP program is no longer attached there",
-			   run->state.point[i].interface);
-	}
+	for (unsigned int i = 0; i < run->state.n_points && !run->lost; i++)
+		if (!run->state.point[i].ours) {
+			run->lost = true;
+			err_format(&run->why, "%s: our XDP program is no longer attached there",
+				   run->state.point[i].interface);
+		}
 	if (!run->lost)
 		tell(run);
 	return run->lost;
